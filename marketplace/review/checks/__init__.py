@@ -1,0 +1,1 @@
+"""Checks of a submitted plugin version: pure functions over a package, without database or Django models."""
