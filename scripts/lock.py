@@ -40,8 +40,8 @@ def closure(wanted: list[Requirement]) -> dict[str, str]:
         pins[key[0]] = Version(distribution.version).public
         for line in distribution.requires or []:
             child = Requirement(line)
-            extras = requirement.extras or {""}
-            if child.marker is None or any(child.marker.evaluate({"extra": extra}) for extra in {"", *extras}):
+            extras = {"", *requirement.extras}
+            if child.marker is None or any(child.marker.evaluate({"extra": extra}) for extra in extras):
                 todo.append(child)
     return pins
 

@@ -1,0 +1,205 @@
+"""What the environment says, read once and typed: the only module that looks at `os.environ`."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from openclaw_site.secret_files import SecretFiles
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+OWNER_ROLE = "owner"
+APP_ROLE = "app"
+# Variables that carry a password: the runner sets them for its children, nobody else inherits them.
+SECRET_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
+
+
+class ConfigError(Exception):
+    """A variable holds something that cannot work; the message names it and says what to write instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The site's settings that differ from one installation to the next."""
+
+    var: Path
+    database_url: str = ""
+    database_owner_url: str = ""
+    database_role: str = APP_ROLE
+    redis_url: str = ""
+    public_url: str = "http://127.0.0.1:8000"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    web_workers: int = 1
+    task_workers: int = 2
+    allowed_hosts: tuple[str, ...] = ()
+    secret_key_file: Path | None = None
+    metrics_token_file: Path | None = None
+    ci: bool = False
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Config:
+        """Read every variable, with its default; raises ConfigError for a value that cannot work."""
+        port = _number(environ, "OPENCLAW_PORT", default=8000, least=1, most=65535)
+        public_url = environ.get("OPENCLAW_PUBLIC_URL", "") or f"http://127.0.0.1:{port}"
+        _check_public_url(public_url)
+        role = environ.get("OPENCLAW_DATABASE_ROLE", "") or APP_ROLE
+        if role not in (APP_ROLE, OWNER_ROLE):
+            raise ConfigError(f"OPENCLAW_DATABASE_ROLE is {role!r}; it may be 'app' or 'owner'.")
+        hosts = [host.strip() for host in environ.get("OPENCLAW_ALLOWED_HOSTS", "").split(",")]
+        return cls(
+            var=Path(environ.get("OPENCLAW_VAR", "") or CHECKOUT / "var").expanduser().absolute(),
+            database_url=environ.get("DATABASE_URL", ""),
+            database_owner_url=environ.get("DATABASE_OWNER_URL", ""),
+            database_role=role,
+            redis_url=environ.get("REDIS_URL", ""),
+            public_url=public_url.rstrip("/"),
+            host=environ.get("OPENCLAW_HOST", "") or "127.0.0.1",
+            port=port,
+            web_workers=_number(environ, "OPENCLAW_WEB_WORKERS", default=1, least=1, most=64),
+            task_workers=_number(environ, "OPENCLAW_TASK_WORKERS", default=2, least=1, most=256),
+            allowed_hosts=tuple(host for host in hosts if host),
+            secret_key_file=_file(environ, "OPENCLAW_SECRET_KEY_FILE"),
+            metrics_token_file=_file(environ, "OPENCLAW_METRICS_TOKEN_FILE"),
+            ci=environ.get("CI", "").lower() in ("1", "true"),
+        )
+
+    @property
+    def https(self) -> bool:
+        """Whether people reach the site over TLS: then cookies are secure and HSTS is sent."""
+        return urlsplit(self.public_url).scheme == "https"
+
+    @property
+    def public_host(self) -> str:
+        """The host name in `public_url`."""
+        return urlsplit(self.public_url).hostname or ""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host name that the site answers to."""
+        own = {self.public_host, *self.allowed_hosts}
+        if is_loopback(self.public_host):
+            own |= {"127.0.0.1", "localhost", "[::1]"}
+        return tuple(sorted(own))
+
+    @property
+    def secrets(self) -> SecretFiles:
+        """The folder of random secrets."""
+        return SecretFiles(self.var / "secrets")
+
+    @property
+    def secret_key(self) -> str:
+        """Django's signing key: from OPENCLAW_SECRET_KEY_FILE, or random and kept in `var/secrets`."""
+        return _secret(self.secret_key_file, self.secrets, "django-secret-key", size_bytes=48)
+
+    @property
+    def metrics_token(self) -> str:
+        """The bearer token that opens /metrics."""
+        return _secret(self.metrics_token_file, self.secrets, "metrics-token")
+
+    @property
+    def django_database(self) -> dict[str, Any]:
+        """DATABASE_URL as an entry of Django's DATABASES; without one, the embedded database's name only."""
+        return django_database(self.database_url)
+
+    @property
+    def celery_broker_url(self) -> str:
+        """REDIS_URL as Celery's transport spells it."""
+        return celery_broker_url(self.redis_url)
+
+
+@functools.cache
+def load() -> Config:
+    """The configuration of this process."""
+    return Config.from_environ(os.environ)
+
+
+def process_environment(**changes: str) -> dict[str, str]:
+    """This process's environment for a child, without inherited passwords, with `changes` laid over it."""
+    inherited = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
+    return inherited | changes
+
+
+def runtime_folder() -> Path | None:
+    """The account's private folder for sockets ($XDG_RUNTIME_DIR), if the system gave it one."""
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(folder) if folder and Path(folder).is_dir() else None
+
+
+def django_database(url: str) -> dict[str, Any]:
+    """A PostgreSQL URL (or libpq connection string) as an entry of Django's DATABASES."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        parts = dict(conninfo_to_dict(url))
+    except ProgrammingError as error:
+        raise ConfigError(
+            "DATABASE_URL cannot be read; write it as postgresql://USER:PASSWORD@HOST:5432/DATABASE."
+        ) from error
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", "openclaw"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": str(parts.pop("port", "")),
+        "OPTIONS": parts,
+    }
+
+
+def celery_broker_url(url: str) -> str:
+    """A redis-py URL as Celery's transport spells it: only unix sockets differ."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    database = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair).get("db", "0")
+    password = f":{parts.password}@" if parts.password else ""
+    return f"redis+socket://{password}{parts.path}?virtual_host={database}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` can only be this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_public_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"OPENCLAW_PUBLIC_URL is {url!r}; write it as https://openclaw.example.com.")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ConfigError(
+            f"OPENCLAW_PUBLIC_URL is {url!r}, but plain http is only allowed for this machine itself "
+            "(127.0.0.1, localhost). Put a TLS proxy in front and write https://, or leave the variable out."
+        )
+
+
+def _number(environ: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:
+    text = environ.get(name, "") or str(default)
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise ConfigError(f"{name} is {text!r}; it must be a whole number from {least} to {most}.")
+    return int(text)
+
+
+def _file(environ: Mapping[str, str], name: str) -> Path | None:
+    text = environ.get(name, "")
+    if text and not Path(text).is_file():
+        raise ConfigError(f"{name} is {text!r}, but there is no such file.")
+    return Path(text) if text else None
+
+
+def _secret(file: Path | None, secrets: SecretFiles, name: str, *, size_bytes: int = 32) -> str:
+    if file is not None:
+        return file.read_text(encoding="utf-8").strip()
+    return secrets.get_or_create(name, size_bytes=size_bytes)
