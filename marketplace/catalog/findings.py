@@ -49,6 +49,9 @@ class Finding:
         template = translate(self.message)
         return template % self.params if self.params else template
 
+    def __str__(self) -> str:
+        return self.text()
+
     def as_json(self) -> dict[str, Any]:
         """Return a JSON-ready form; `message` is the English text, `template` and `params` allow translation."""
         return {
