@@ -120,9 +120,13 @@ def load() -> Config:
     return Config.from_environ(os.environ)
 
 
-def process_environment(**changes: str) -> dict[str, str]:
-    """This process's environment for a child, without inherited passwords, with `changes` laid over it."""
-    inherited = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
+def process_environment(*, keep_secrets: bool = False, **changes: str) -> dict[str, str]:
+    """This process's environment for a child, with `changes` laid over it.
+
+    The addresses that carry passwords are left out unless `keep_secrets`, which only another runner needs.
+    """
+    hidden = () if keep_secrets else SECRET_VARIABLES
+    inherited = {name: value for name, value in os.environ.items() if name not in hidden}
     return inherited | changes
 
 
@@ -144,7 +148,7 @@ def django_database(url: str) -> dict[str, Any]:
             "DATABASE_URL cannot be read; write it as postgresql://USER:PASSWORD@HOST:5432/DATABASE."
         ) from error
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "governance.tenants.postgresql",
         "NAME": parts.pop("dbname", "openclaw"),
         "USER": parts.pop("user", ""),
         "PASSWORD": parts.pop("password", ""),

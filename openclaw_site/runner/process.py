@@ -21,13 +21,14 @@ LOG_LIMIT_BYTES = 10_000_000
 class Program:
     """How one child is started and stopped.
 
-    `stop_signal` asks it to finish what it is doing; after `grace_s` seconds `kill_signal` ends it.
+    Output goes to `log`, or to this terminal when it is None. `stop_signal` asks it to finish what it is doing;
+    after `grace_s` seconds `kill_signal` ends it.
     """
 
     name: str
     argv: Sequence[str]
     environment: Mapping[str, str]
-    log: Path
+    log: Path | None
     folder: Path
     stop_signal: signal.Signals = signal.SIGTERM
     kill_signal: signal.Signals = signal.SIGKILL
@@ -64,16 +65,19 @@ class Child:
     def start(self) -> None:
         """Start the program; raises OSError when it cannot be executed."""
         program = self.program
-        program.log.parent.mkdir(parents=True, exist_ok=True)
-        rotate(program.log)
-        with program.log.open("ab") as log:
+        with contextlib.ExitStack() as stack:
+            log = None
+            if program.log is not None:
+                program.log.parent.mkdir(parents=True, exist_ok=True)
+                rotate(program.log)
+                log = stack.enter_context(program.log.open("ab"))
             self._process = subprocess.Popen(
                 program.argv,
                 env=dict(program.environment),
                 cwd=program.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=log and subprocess.STDOUT,
                 start_new_session=True,
             )
         self.started_at = time.monotonic()
@@ -108,7 +112,7 @@ class Child:
 
     def log_tail(self, *, lines: int = 12) -> str:
         """The last lines of its log."""
-        return tail(self.program.log, lines=lines)
+        return tail(self.program.log, lines=lines) if self.program.log else ""
 
 
 def created_at(pid: int) -> float:
