@@ -1,0 +1,1 @@
+"""Models: registry, rollouts and serving. Stands on governance."""

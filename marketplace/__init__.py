@@ -1,0 +1,1 @@
+"""Partners' plugins: catalogue, review, signed distribution and installation. Stands on skills."""

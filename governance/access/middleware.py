@@ -1,0 +1,114 @@
+"""The request's frame: an id, a principal, and one transaction that sees exactly the principal's rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils.functional import SimpleLazyObject
+
+from governance.access.principals import principal_for_bearer, principal_for_user
+from governance.access.services import record_refusal
+from governance.errors import AccessDenied, DomainError
+from governance.ids import uuid7
+from governance.principals import ANONYMOUS, Principal
+from governance.tenants.context import RowScope, request_id, row_scope
+
+SESSION_TENANT = "openclaw_tenant"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+View = Callable[..., HttpResponseBase]
+
+
+class RequestIdMiddleware:
+    """Takes a well-formed X-Request-ID or makes one, and sends it back: log lines and audit entries carry it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        given = request.headers.get("X-Request-ID", "")
+        value = given if REQUEST_ID.fullmatch(given) else str(uuid7())
+        request.request_id = value  # type: ignore[attr-defined]
+        with request_id(value):
+            response = self.get_response(request)
+        response.headers["X-Request-ID"] = value
+        return response
+
+
+class PrincipalMiddleware:
+    """Puts `request.principal` on every request and runs the view inside its row-security context.
+
+    The view and the rendering of its response share one transaction: it is rolled back on an exception or an answer of
+    500 and above. A view marked `transaction.non_atomic_requests` gets the context and opens its own transactions.
+    Must be the last middleware with a `process_view`.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.principal = SimpleLazyObject(lambda: principal_of(request))  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: View, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> HttpResponseBase:
+        principal: Principal = request.principal  # type: ignore[attr-defined]
+        scope = RowScope(tenant_id=principal.tenant_id, platform=principal.platform)
+        try:
+            with row_scope(scope):
+                if DEFAULT_DB_ALIAS in getattr(view, "_non_atomic_requests", ()):
+                    response = view(request, *args, **kwargs)
+                else:
+                    response = _in_transaction(request, view, args, kwargs)
+        except DomainError as error:
+            _keep_refusal(error)
+            return error_page(request, error)
+        # The API's exception handler has already answered; what it refused is kept here, after the rollback.
+        _keep_refusal(getattr(request, "refusal", None))
+        return response
+
+
+def _in_transaction(
+    request: HttpRequest, view: View, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> HttpResponseBase:
+    with transaction.atomic():
+        response = view(request, *args, **kwargs)
+        if callable(getattr(response, "render", None)):
+            response = response.render()  # type: ignore[attr-defined]
+        if response.status_code >= 500:
+            transaction.set_rollback(True)
+    return response
+
+
+def _keep_refusal(error: object) -> None:
+    if isinstance(error, AccessDenied):
+        record_refusal(error)
+
+
+def principal_of(request: HttpRequest) -> Principal:
+    """The bearer token's principal if there is one (never the session's then), else the signed-in person's."""
+    header = request.headers.get("Authorization", "")
+    scheme, _space, token = header.partition(" ")
+    if scheme.lower() == "bearer":
+        found = principal_for_bearer(token.strip())
+        return found[0] if found else ANONYMOUS
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return ANONYMOUS
+    chosen = request.session.get(SESSION_TENANT)
+    return principal_for_user(user, tenant_id=UUID(chosen) if chosen else None)
+
+
+def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """The readable page for a rule that said no."""
+    context = {"error": error, "status": error.status}
+    return render(request, "errors/domain_error.html", context, status=error.status)

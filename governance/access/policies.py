@@ -1,0 +1,35 @@
+"""The actions of the ground floor and who may do them."""
+
+from governance.access.decisions import ActionRule, register
+from governance.principals import Role
+
+ADMINISTRATORS = frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN})
+
+register(
+    ActionRule(
+        "tenants.tenant.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN})
+    ),
+    ActionRule("tenants.tenant.manage", roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM})),
+    ActionRule("tenants.membership.view", roles=ADMINISTRATORS),
+    ActionRule("tenants.membership.manage", roles=ADMINISTRATORS | {Role.SYSTEM}),
+    ActionRule("access.application.view", roles=ADMINISTRATORS | {Role.DEVELOPER, Role.PARTNER}),
+    ActionRule(
+        "access.application.manage",
+        roles=ADMINISTRATORS | {Role.PARTNER, Role.SYSTEM},
+        scopes=frozenset({"tenant:manage"}),
+    ),
+    ActionRule(
+        "access.grant.manage", roles=ADMINISTRATORS | {Role.SYSTEM}, scopes=frozenset({"tenant:manage"})
+    ),
+    ActionRule(
+        "audit.entry.view",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN}),
+        scopes=frozenset({"audit:read"}),
+    ),
+    ActionRule("site.console.open", roles=frozenset(set(Role) - {Role.SERVICE, Role.SYSTEM, Role.PARTNER})),
+    ActionRule(
+        "site.metrics.read",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.SERVICE}),
+        scopes=frozenset({"metrics:read"}),
+    ),
+)

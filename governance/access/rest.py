@@ -1,0 +1,108 @@
+"""What every REST endpoint shares: RFC 9457 errors and keyset pagination."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection, transaction
+from django.http import Http404
+from django.utils.translation import gettext as _
+from rest_framework import exceptions, pagination
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+
+from governance.errors import AccessDenied, DomainError, TooLarge
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class KeysetPagination(pagination.CursorPagination):
+    """Pages by key, newest first: stable while rows arrive, and as fast on page 1,000 as on page 1."""
+
+    ordering = "-id"
+    page_size = 50
+    max_page_size = 200
+    page_size_query_param = "page_size"
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Every error as problem details (RFC 9457); whatever the request had begun is rolled back."""
+    if connection.in_atomic_block:
+        transaction.set_rollback(True)
+    request = context["request"]._request
+    if isinstance(error, AccessDenied):
+        request.refusal = error
+        if not request.principal.is_authenticated:
+            error_type: Exception = exceptions.NotAuthenticated()
+            return _from_drf(error_type, context)
+    if isinstance(error, DomainError):
+        return _problem(
+            error.status, str(error.message), code=error.code, hint=str(error.hint), errors=error.errors
+        )
+    if isinstance(error, ValidationError):
+        error = exceptions.ValidationError(error.messages)
+    return _from_drf(error, context)
+
+
+def _from_drf(error: Exception, context: dict[str, Any]) -> Response | None:
+    response = drf_exception_handler(error, context)
+    if response is None:
+        return None
+    if isinstance(error, exceptions.ValidationError):
+        return _problem(
+            response.status_code,
+            _("Some fields are not valid."),
+            code="invalid-input",
+            errors=_field_errors(response.data),
+            headers=response.headers,
+        )
+    if isinstance(error, (Http404, exceptions.NotFound)):
+        text = _("There is no such thing here, or you may not see it.")
+    elif isinstance(error, PermissionDenied):
+        text = _("You may not do this.")
+    else:
+        text = str(getattr(error, "detail", error))
+    code = getattr(error, "default_code", "error").replace("_", "-")
+    return _problem(response.status_code, text, code=code, headers=response.headers)
+
+
+def _field_errors(data: Any, pointer: str = "") -> list[dict[str, str]]:
+    if isinstance(data, dict):
+        return [e for key, value in data.items() for e in _field_errors(value, f"{pointer}/{key}")]
+    if isinstance(data, list):
+        return [e for value in data for e in _field_errors(value, pointer)]
+    return [{"pointer": pointer or "/", "detail": str(data)}]
+
+
+def _problem(
+    code_number: int,
+    detail: str,
+    *,
+    code: str,
+    hint: str = "",
+    errors: list[dict[str, Any]] | None = None,
+    headers: Any = None,
+) -> Response:
+    body: dict[str, Any] = {
+        "type": f"urn:openclaw:problem:{code}",
+        "title": HTTPStatus(code_number).phrase,
+        "status": code_number,
+        "detail": detail,
+    }
+    if hint:
+        body["hint"] = hint
+    if errors:
+        body["errors"] = errors
+    kept = {k: v for k, v in dict(headers or {}).items() if k in {"WWW-Authenticate", "Retry-After", "Allow"}}
+    return Response(body, status=code_number, content_type=PROBLEM_JSON, headers=kept)
+
+
+def ensure_size(size_bytes: int, limit_bytes: int) -> None:
+    """Raise `TooLarge`, naming the limit, when an upload is bigger than it may be."""
+    if size_bytes > limit_bytes:
+        raise TooLarge(
+            _("The file has %(size)d bytes; at most %(limit)d are accepted.")
+            % {"size": size_bytes, "limit": limit_bytes}
+        )

@@ -1,0 +1,16 @@
+"""The site's own apps: the console's look, and the site's checks."""
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+
+
+class ConsoleConfig(AdminConfig):
+    """Django's admin with our site object, on which every page asks the decision point."""
+
+    default_site = "openclaw_site.console.site.Console"
+
+
+class SiteConfig(AppConfig):
+    name = "openclaw_site"
+    label = "site"
+    verbose_name = "OpenClaw"

@@ -1,0 +1,22 @@
+"""The Celery application: carries work to workers. The database row of each job is the truth about it."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from celery.signals import worker_init
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openclaw_site.settings")
+
+app = Celery("openclaw", task_cls="governance.tenants.tasks:TenantTask")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@worker_init.connect
+def refuse_unsafe_database_role(**kwargs: object) -> None:
+    """A worker does not start with a database role that row-level security would not bind."""
+    from openclaw_site.startup import verify_runtime
+
+    verify_runtime()

@@ -1,0 +1,127 @@
+"""Fixtures of the whole suite: real services, the three kinds of tenant, principals of every role."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.services import TestServices
+
+if TYPE_CHECKING:
+    from governance.principals import Principal, Role
+    from governance.tenants.models import Tenant, User
+
+_services = pytest.StashKey[TestServices]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before Django's settings are read: point them at this run's own services."""
+    services = TestServices()
+    os.environ.update(services.environment())
+    from django.conf import settings
+
+    assert settings.SECRET_KEY  # loads them; pytest-django sets Django up after this hook
+    config.stash[_services] = services
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if services := config.stash.get(_services, None):
+        services.stop()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skipped test is a failure: what is not run is not known to work."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def services(request: pytest.FixtureRequest) -> TestServices:
+    """This run's PostgreSQL and Valkey; call `start_…` before use outside the fixtures below."""
+    return request.config.stash[_services]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(services: TestServices) -> Iterator[None]:
+    """Replaces pytest-django's: the app role cannot create a database, so the owner has made and migrated it."""
+    services.start_postgres()
+    services.start_valkey()
+    from django.test import TransactionTestCase
+
+    def truncate(self: TransactionTestCase) -> None:
+        services.truncate()
+
+    # The app role may not TRUNCATE, which is what Django's own clean-up would do.
+    original = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
+    TransactionTestCase._fixture_teardown = truncate  # type: ignore[attr-defined]
+    yield
+    TransactionTestCase._fixture_teardown = original  # type: ignore[attr-defined]
+    from django.db import connection
+
+    connection.close()
+    connection.close_pool()
+
+
+@pytest.fixture
+def valkey(services: TestServices) -> None:
+    """A running, empty Valkey."""
+    services.start_valkey()
+    from django.core.cache import cache
+
+    cache.clear()
+
+
+@pytest.fixture
+def make_tenant(db: None) -> Callable[..., Tenant]:
+    """A factory of tenants: `make_tenant("bank", kind="organisation")`."""
+    from tests.factories.governance import make_tenant as make
+
+    return make
+
+
+@pytest.fixture
+def platform(make_tenant: Callable[..., Tenant]) -> Tenant:
+    """The platform's own tenant."""
+    return make_tenant("platform", kind="platform")
+
+
+@pytest.fixture
+def org(platform: Tenant, make_tenant: Callable[..., Tenant]) -> Tenant:
+    """An organisation that uses the platform."""
+    return make_tenant("bank", kind="organisation")
+
+
+@pytest.fixture
+def other_org(platform: Tenant, make_tenant: Callable[..., Tenant]) -> Tenant:
+    """A second organisation, which must never learn anything of the first."""
+    return make_tenant("plant", kind="organisation")
+
+
+@pytest.fixture
+def partner_org(platform: Tenant, make_tenant: Callable[..., Tenant]) -> Tenant:
+    """A partner who publishes plugins."""
+    return make_tenant("acme", kind="partner")
+
+
+@pytest.fixture
+def member(db: None) -> Callable[..., User]:
+    """A factory of people with roles in a tenant: `member(org, Role.TENANT_ADMIN)`."""
+    from tests.factories.governance import make_member
+
+    return make_member
+
+
+@pytest.fixture
+def principal_for(member: Callable[..., User]) -> Callable[..., Principal]:
+    """A fresh person's principal: `principal_for(org, Role.TENANT_ADMIN)`."""
+    from governance.access.principals import principal_for_user
+
+    def build(tenant: Tenant, *roles: Role) -> Principal:
+        return principal_for_user(member(tenant, *roles), tenant_id=tenant.id)
+
+    return build

@@ -1,0 +1,65 @@
+"""Tenants, people and OAuth 2.0 clients for tests."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+from django.db import transaction
+
+from governance.access import services
+from governance.access.models import Application
+from governance.audit.services import platform_tenant_id
+from governance.ids import uuid7
+from governance.principals import SYSTEM, Role
+from governance.tenants.context import platform_scope
+from governance.tenants.models import Membership, Tenant, User
+
+PASSWORD = "correct horse battery staple"
+
+
+def make_tenant(slug: str, *, kind: str) -> Tenant:
+    """A tenant, made once per slug within a test."""
+    with platform_scope(), transaction.atomic():
+        tenant, _created = Tenant.objects.get_or_create(slug=slug, kind=kind, defaults={"name": slug.title()})
+    if kind == Tenant.Kind.PLATFORM:
+        platform_tenant_id.cache_clear()
+    return tenant
+
+
+def make_member(tenant: Tenant, *roles: Role, username: str = "") -> User:
+    """A person with these roles in the tenant, who can sign in with PASSWORD."""
+    with platform_scope(), transaction.atomic():
+        name = username or f"{'-'.join(roles)}-{secrets.token_hex(3)}"
+        user = User.objects.create_user(username=name, password=PASSWORD)
+        for role in roles:
+            Membership.objects.create(user=user, tenant=tenant, role=role)
+    return user
+
+
+def make_application(
+    tenant: Tenant, *, scopes: Iterable[str], role: Role = Role.SERVICE, owner: User | None = None
+) -> tuple[Application, str]:
+    """An OAuth 2.0 client and its secret."""
+    from dataclasses import replace
+
+    principal = replace(SYSTEM, accountable_user_id=owner.id if owner else None)
+    with platform_scope():
+        made = services.create_application(
+            principal=principal,
+            name=f"client {uuid7().hex[-6:]}",
+            scopes=scopes,
+            role=role,
+            tenant_id=tenant.id,
+        )
+    return made.application, made.client_secret
+
+
+def bearer_token(application: Application, secret: str, scopes: str = "") -> str:
+    """An access token from the real token endpoint."""
+    from django.test import Client
+
+    body = {"grant_type": "client_credentials", "client_id": application.client_id, "client_secret": secret}
+    response = Client().post("/o/token/", body | ({"scope": scopes} if scopes else {}))
+    assert response.status_code == 200, response.content
+    return str(response.json()["access_token"])
