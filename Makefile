@@ -1,0 +1,70 @@
+# `make` lists what there is. Everything runs inside .venv, which is built from the lock files.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OPENCLAW := $(BIN)/python -m openclaw_site.cli
+STAMP := $(VENV)/.installed
+LOCKS := requirements.lock requirements-train.lock requirements-dev.lock
+AREAS := governance inference skills marketplace openclaw_site
+SOURCES := $(AREAS) tests scripts $(wildcard benchmarks)
+
+.DEFAULT_GOAL := help
+.PHONY: help run start stop status demo test check format bench-serving messages schema lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: $(STAMP) ## start the whole site here; Ctrl-C stops it
+	@exec $(OPENCLAW) run
+
+start: $(STAMP) ## start the whole site in the background
+	@exec $(OPENCLAW) start
+
+stop: $(STAMP) ## stop the site of this checkout
+	@exec $(OPENCLAW) stop
+
+status: $(STAMP) ## say how each part of the site is
+	@exec $(OPENCLAW) status
+
+demo: $(STAMP) ## play the main job once with real clients; exit 0 only if all of it held
+	@exec $(OPENCLAW) demo
+
+test: $(STAMP) messages ## run every test (starts its own PostgreSQL and Valkey)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(STAMP) messages ## format, lint, types, layers, migrations, API snapshot: what a commit needs
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python scripts/missing_migrations.py
+	$(BIN)/python scripts/api_snapshot.py --check
+
+format: $(STAMP) ## lay the code out and mend what can be mended by itself
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+schema: $(STAMP) ## write the OpenAPI snapshot anew after a wanted change
+	$(BIN)/python scripts/api_snapshot.py --write
+
+bench-serving: $(STAMP) ## requests per second and latency of /v2, against a bare ASGI server (needs wrk)
+	@$(BIN)/python benchmarks/serving.py
+
+messages: $(STAMP) ## compile the translations
+	@$(OPENCLAW) messages
+
+lock: ## resolve the dependencies anew and write the lock files
+	rm -rf build/lock-venv && $(PYTHON) -m venv build/lock-venv
+	grep -hv '^-c' requirements.in requirements-train.in requirements-dev.in > build/all.in
+	build/lock-venv/bin/python -m pip install --quiet packaging -r build/all.in
+	build/lock-venv/bin/python scripts/lock.py
+
+clean: ## remove what was built (not var/, which holds the site's data)
+	rm -rf $(VENV) build dist artifacts *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(AREAS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV): $(STAMP)
+
+$(STAMP): $(LOCKS) pyproject.toml
+	@PYTHON='$(PYTHON)' VENV='$(VENV)' sh scripts/setup.sh $(LOCKS)
+	@touch $@
