@@ -1,7 +1,7 @@
 """Django's settings. What differs between installations comes from `openclaw_site.config`; everything else is here.
 
-There is no debug mode: the site that a developer starts is the site that a bank runs. Plain http is possible on loopback
-only (`OPENCLAW_PUBLIC_URL`), which is the one thing that relaxes the cookie and transport settings below.
+There is no debug mode: the site that a developer starts is the site that a bank runs. Plain http is possible on
+loopback only (`OPENCLAW_PUBLIC_URL`), which is the one thing that relaxes the cookie and transport settings below.
 """
 
 from __future__ import annotations

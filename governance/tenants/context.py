@@ -90,7 +90,7 @@ def tenant_context(tenant_id: UUID) -> AbstractContextManager[None]:
 
 
 def platform_scope(tenant_id: UUID | None = None) -> AbstractContextManager[None]:
-    """See and write rows of every tenant: for platform roles and for the system itself, never for a tenant's request."""
+    """See and write rows of every tenant: for platform roles and the system itself, never a tenant's request."""
     return row_scope(RowScope(tenant_id=tenant_id, platform=True))
 
 
