@@ -20,7 +20,7 @@ def missing() -> list[str]:
     from django.db.migrations.loader import MigrationLoader
     from django.db.migrations.state import ProjectState
 
-    loader = MigrationLoader(None, ignore_no_initial=True)
+    loader = MigrationLoader(None)
     ours = {app.label for app in apps.get_app_configs() if app.name.partition(".")[0] in AREAS}
     detector = MigrationAutodetector(loader.project_state(), ProjectState.from_apps(apps))
     changes = detector.changes(graph=loader.graph, trim_to_apps=ours, convert_apps=ours)
