@@ -51,7 +51,10 @@ def django_db_setup(services: TestServices) -> Iterator[None]:
     """Replaces pytest-django's: the app role cannot create a database, so the owner has made and migrated it."""
     services.start_postgres()
     services.start_valkey()
+    from django.core.management import call_command
     from django.test import TransactionTestCase
+
+    call_command("collectstatic", interactive=False, verbosity=0)
 
     def truncate(self: TransactionTestCase) -> None:
         services.truncate()
