@@ -238,7 +238,7 @@ STORAGES = {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {"location": OPENCLAW_VAR / "media"},
     },
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "openclaw_site.static_storage.StaticStorage"},
 }
 
 LANGUAGE_CODE = "en"
