@@ -63,7 +63,8 @@ class Child:
         return self._process.poll() if self._process else None
 
     def start(self) -> None:
-        """Start the program; raises OSError when it cannot be executed."""
+        """Start the program, or start it again once it ended; raises OSError when it cannot be executed."""
+        self.kill()  # what is left of its group
         program = self.program
         with contextlib.ExitStack() as stack:
             log = None

@@ -9,12 +9,9 @@ from psycopg import sql
 def ensure_role(connection: psycopg.Connection[tuple[object, ...]], name: str, password: str) -> None:
     """Create the log-in role `name`, or give it this password again; it never gets rights of its own."""
     known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
-    statement = sql.SQL("ALTER ROLE {} PASSWORD {}") if known else sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
-    connection.execute(statement.format(sql.Identifier(name), sql.Literal(password)))
-    if not known:
-        connection.execute(
-            sql.SQL("ALTER ROLE {} NOINHERIT NOCREATEDB NOCREATEROLE").format(sql.Identifier(name))
-        )
+    # A new role can log in and nothing else: no superuser, no BYPASSRLS, no databases or roles of its own.
+    statement = "ALTER ROLE {} PASSWORD {}" if known else "CREATE ROLE {} LOGIN NOINHERIT PASSWORD {}"
+    connection.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Literal(password)))
 
 
 def grant_app_rights(connection: psycopg.Connection[tuple[object, ...]], *, owner: str, app: str) -> None:

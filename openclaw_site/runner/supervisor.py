@@ -177,7 +177,6 @@ class Supervisor:
             )
         elif now >= watched.restart_at:
             watched.restart_at = 0.0
-            child.kill()  # what is left of its group
             child.start()
             self._record()
 
