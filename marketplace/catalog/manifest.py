@@ -222,7 +222,9 @@ def read_manifest(folder: Path) -> Manifest:
                 Finding(
                     "manifest.missing",
                     Severity.CRITICAL,
-                    gettext_noop("There is no plugin.json at the top of the archive. Pack the folder that holds it."),
+                    gettext_noop(
+                        "There is no plugin.json at the top of the archive. Pack the folder that holds it."
+                    ),
                     path=MANIFEST_NAME,
                 )
             ]
@@ -249,6 +251,8 @@ def _missing_files(manifest: Manifest, folder: Path) -> list[Finding]:
                 "“%(file)s” is named in plugin.json but not in the package. Add it or correct the path."
             )
             findings.append(
-                Finding("manifest.file-missing", Severity.CRITICAL, message, {"file": path}, path=MANIFEST_NAME)
+                Finding(
+                    "manifest.file-missing", Severity.CRITICAL, message, {"file": path}, path=MANIFEST_NAME
+                )
             )
     return findings

@@ -30,7 +30,9 @@ _SEMVER = re.compile(  # semver.org, the pattern it suggests
     re.ASCII,
 )
 _REVERSE_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
-_ENTRYPOINT = re.compile(r"(?P<path>skills/(?P<skill>[^/:]+)/[^:]+\.py):(?P<function>[A-Za-z_][A-Za-z0-9_]{0,63})")
+_ENTRYPOINT = re.compile(
+    r"(?P<path>skills/(?P<skill>[^/:]+)/[^:]+\.py):(?P<function>[A-Za-z_][A-Za-z0-9_]{0,63})"
+)
 _LICENSE_REF = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
 _TEXT_KEYS = {"version": 64, "description": 1024, "homepage": 400, "repository": 400, "license": 200}
 _AUTHOR_KEYS = {"name": 200, "email": 254, "url": 400}
@@ -60,7 +62,9 @@ def validated(data: bytes) -> tuple[dict[str, Any], list[Finding]]:
     notes = [
         _finding(
             "unknown-key",
-            gettext_noop("“%(key)s” is not a key of the manifest and is ignored. Put your own data under “extensions”."),
+            gettext_noop(
+                "“%(key)s” is not a key of the manifest and is ignored. Put your own data under “extensions”."
+            ),
             Severity.INFO,
             key=printable(key),
         )
@@ -76,7 +80,9 @@ def validated(data: bytes) -> tuple[dict[str, Any], list[Finding]]:
 def _standard(document: dict[str, Any]) -> Iterator[Finding]:
     """Agent Plugins 1.0.0, and the optional keys that a catalogue cannot do without."""
     if document.get("$schema") != MANIFEST_SCHEMA:
-        yield _finding("schema", gettext_noop("“$schema” must be exactly “%(schema)s”."), schema=MANIFEST_SCHEMA)
+        yield _finding(
+            "schema", gettext_noop("“$schema” must be exactly “%(schema)s”."), schema=MANIFEST_SCHEMA
+        )
     name = document.get("name")
     if not isinstance(name, str) or not _PLUGIN_NAME.fullmatch(name):
         yield _finding(
@@ -93,7 +99,9 @@ def _standard(document: dict[str, Any]) -> Iterator[Finding]:
     for key in ("homepage", "repository"):
         value = document.get(key)
         if isinstance(value, str) and not re.match(r"https?://[^\s/]+", value):
-            yield _finding("url", gettext_noop("“%(key)s” must be a web address beginning with https://."), key=key)
+            yield _finding(
+                "url", gettext_noop("“%(key)s” must be a web address beginning with https://."), key=key
+            )
     version = document.get("version")
     if isinstance(version, str) and not _SEMVER.fullmatch(version):
         message = gettext_noop("“version” must be a semantic version such as 1.0.0, not “%(version)s”.")
@@ -106,10 +114,14 @@ def _standard(document: dict[str, Any]) -> Iterator[Finding]:
         return
     for key, value in extensions.items():
         if not _REVERSE_DOMAIN.fullmatch(key) or not isinstance(value, dict):
-            message = gettext_noop("“extensions” may only hold objects under reverse domain names, not “%(key)s”.")
+            message = gettext_noop(
+                "“extensions” may only hold objects under reverse domain names, not “%(key)s”."
+            )
             yield _finding("extension-key", message, key=printable(key))
     if EXTENSION not in extensions:
-        message = gettext_noop("“extensions” has no “%(key)s”. Add it: it says what the plugin holds and asks for.")
+        message = gettext_noop(
+            "“extensions” has no “%(key)s”. Add it: it says what the plugin holds and asks for."
+        )
         yield _finding("extension-missing", message, key=EXTENSION)
 
 
@@ -180,7 +192,9 @@ def _extension_validator() -> jsonschema.Draft202012Validator:
 
 def _extension(extension: dict[str, Any]) -> Iterator[Finding]:
     found = False
-    for error in sorted(_extension_validator().iter_errors(extension), key=lambda error: error.json_path)[:20]:
+    for error in sorted(_extension_validator().iter_errors(extension), key=lambda error: error.json_path)[
+        :20
+    ]:
         found = True
         where = EXTENSION + error.json_path.removeprefix("$")
         if error.validator == "anyOf" and not error.absolute_path:
@@ -247,12 +261,14 @@ def _json_schema(skill: str, key: str, schema: dict[str, Any]) -> Iterator[Findi
     for keyword, value in _keywords(schema):
         if keyword in ("$ref", "$dynamicRef", "$id") and not _resolves(schema, value):
             message = gettext_noop(
-                "“%(key)s” of “%(skill)s” refers to “%(target)s”, which is not in it. Put the whole schema in plugin.json."
+                "“%(key)s” of “%(skill)s” refers to “%(target)s”, which is not in it. Put all of it in plugin.json."
             )
             yield _finding("json-schema-ref", message, key=key, skill=skill, target=printable(value))
         # A pattern runs in the web process on every call; one that backtracks without end would stop it.
         if keyword == "pattern" and (len(value) > _MAX_PATTERN or _NESTED_REPEAT.search(value)):
-            message = gettext_noop("“%(key)s” of “%(skill)s” has a pattern that may take forever. Write a simpler one.")
+            message = gettext_noop(
+                "“%(key)s” of “%(skill)s” has a pattern that may take forever. Write a simpler one."
+            )
             yield _finding("json-schema-pattern", message, key=key, skill=skill)
 
 

@@ -122,7 +122,9 @@ def _read(path: Path, limits: Limits, *, folder: Path | None) -> ArchiveReport:
         if size_bytes > limits.archive_bytes:
             raise refusal(
                 "archive-too-large",
-                gettext_noop("The archive has %(size)s; at most %(limit)s are accepted. Make the plugin smaller."),
+                gettext_noop(
+                    "The archive has %(size)s; at most %(limit)s are accepted. Make the plugin smaller."
+                ),
                 size=readable_size(size_bytes),
                 limit=readable_size(limits.archive_bytes),
             )
@@ -175,7 +177,9 @@ def _read_file(file: BinaryIO, entry: RawEntry, budget: ByteBudget, target: Path
     if _is_archive(head, tail):
         raise refusal(
             "nested",
-            gettext_noop("“%(name)s” is an archive inside the archive. Put its files into the plugin's folder."),
+            gettext_noop(
+                "“%(name)s” is an archive inside the archive. Put its files into the plugin's folder."
+            ),
             entry.name,
         )
     return ArchiveEntry(path=entry.name, size_bytes=size, sha256=digest.hexdigest())
@@ -185,8 +189,10 @@ def _is_archive(head: bytes, tail: bytes) -> bool:
     if head.startswith(_ARCHIVE_MAGIC) or head[_TAR_MAGIC_OFFSET : _TAR_MAGIC_OFFSET + 5] == b"ustar":
         return True
     end = tail.rfind(b"PK\x05\x06")  # a ZIP may follow any other content, so look from the end too
-    return end >= 0 and len(tail) - end >= 22 and int.from_bytes(tail[end + 20 : end + 22], "little") == (
-        len(tail) - end - 22
+    return (
+        end >= 0
+        and len(tail) - end >= 22
+        and int.from_bytes(tail[end + 20 : end + 22], "little") == (len(tail) - end - 22)
     )
 
 
@@ -216,7 +222,9 @@ def _names(entries: list[RawEntry]) -> Iterator[Finding]:
             parent = "/".join(parts[:depth])
             known = parents.setdefault(lookalike_key(parent), parent)
             if known != parent:
-                message = gettext_noop("The folders “%(name)s” and “%(other)s” look the same. Rename one of them.")
+                message = gettext_noop(
+                    "The folders “%(name)s” and “%(other)s” look the same. Rename one of them."
+                )
                 params = {"name": printable(parent), "other": printable(known)}
                 yield Finding("archive.look-alike", Severity.CRITICAL, message, params, path=shown)
     for key in files.keys() & parents.keys():
@@ -245,7 +253,9 @@ def files_to_pack(folder: Path) -> Iterator[tuple[str, Path]]:
                 message = gettext_noop("“%(name)s” is a symbolic link. Put the file itself into the plugin.")
                 raise refusal("symlink", message, inside)
             if not stat.S_ISREG(mode):
-                message = gettext_noop("“%(name)s” is not a regular file. Only files and folders are accepted.")
+                message = gettext_noop(
+                    "“%(name)s” is not a regular file. Only files and folders are accepted."
+                )
                 raise refusal("special-file", message, inside)
             found[inside] = path
     yield from sorted(found.items())

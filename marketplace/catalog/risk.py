@@ -79,7 +79,11 @@ def assess(
         level = RiskLevel.MEDIUM
     if not reasons:
         reasons = [
-            Finding("risk.none", Severity.INFO, gettext_noop("It asks for no rights and has no high-risk purpose."))
+            Finding(
+                "risk.none",
+                Severity.INFO,
+                gettext_noop("It asks for no rights and has no high-risk purpose."),
+            )
         ]
     return Risk(level=level, reasons=tuple(reasons), high_risk_purpose=purpose in HIGH_RISK_PURPOSES)
 
@@ -93,12 +97,16 @@ def _high(
     if purpose in HIGH_RISK_PURPOSES:
         yield reason(
             "purpose",
-            gettext_noop("Its purpose, %(purpose)s, is high-risk under the EU AI Act and needs an ethics approval."),
+            gettext_noop(
+                "Its purpose, %(purpose)s, is high-risk under the EU AI Act and needs an ethics approval."
+            ),
             purpose=purpose,
         )
     if special := sorted(_SPECIAL_LABELS & set(labels)):
         yield reason(
-            "special-data", gettext_noop("It works on special categories of data: %(labels)s."), labels=", ".join(special)
+            "special-data",
+            gettext_noop("It works on special categories of data: %(labels)s."),
+            labels=", ".join(special),
         )
     if network and secrets:
         yield reason(

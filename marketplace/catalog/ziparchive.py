@@ -105,7 +105,9 @@ def refusal(code: str, message: str, name: str = "", **params: object) -> Archiv
     return ArchiveError([Finding(f"archive.{code}", Severity.CRITICAL, message, params, path=shown)])
 
 
-_DAMAGED = gettext_noop("The file is not a complete ZIP archive. Pack the plugin again and upload it once more.")
+_DAMAGED = gettext_noop(
+    "The file is not a complete ZIP archive. Pack the plugin again and upload it once more."
+)
 _AMBIGUOUS = gettext_noop(
     "The ZIP archive has bytes that belong to no entry, or entries that overlap. Pack the plugin again with "
     "“openclaw plugin pack”."
@@ -126,11 +128,15 @@ def read_directory(file: BinaryIO, *, size_bytes: int, max_entries: int) -> list
         is_zip = file.read(2) == b"PK"
         raise refusal("ambiguous", _AMBIGUOUS) if is_zip else refusal("damaged", _DAMAGED)
     if count == 0xFFFF or offset == 0xFFFFFFFF or length == 0xFFFFFFFF:
-        raise refusal("zip64", gettext_noop("ZIP64 archives are not accepted. Pack with “openclaw plugin pack”."))
+        raise refusal(
+            "zip64", gettext_noop("ZIP64 archives are not accepted. Pack with “openclaw plugin pack”.")
+        )
     if disk or start_disk or here != count or comment or offset + length != size_bytes - _END.size:
         raise refusal("ambiguous", _AMBIGUOUS)
     if count == 0:
-        raise refusal("empty", gettext_noop("The archive is empty. Pack the plugin's folder and upload it again."))
+        raise refusal(
+            "empty", gettext_noop("The archive is empty. Pack the plugin's folder and upload it again.")
+        )
     if count > max_entries:
         raise refusal(
             "too-many-files",
@@ -172,7 +178,9 @@ def _read_entry(
     header = file.read(_LOCAL.size)
     if len(header) != _LOCAL.size:
         raise refusal("damaged", _DAMAGED)
-    (l_magic, _, l_flags, l_method, _, _, l_crc, l_packed, l_size, l_name_len, l_extra_len) = _LOCAL.unpack(header)
+    (l_magic, _, l_flags, l_method, _, _, l_crc, l_packed, l_size, l_name_len, l_extra_len) = _LOCAL.unpack(
+        header
+    )
     l_name, l_extra = file.read(l_name_len), file.read(l_extra_len)
     described = bool(flags & _FLAG_DESCRIPTOR)
     local, central = (l_crc, l_packed, l_size), (crc, packed, size)
@@ -210,7 +218,9 @@ def _decode(raw: bytes, flags: int) -> str:
     except UnicodeDecodeError as error:
         raise refusal(
             "name-encoding",
-            gettext_noop("“%(name)s” is not written in UTF-8. Rename the file or pack with “openclaw plugin pack”."),
+            gettext_noop(
+                "“%(name)s” is not written in UTF-8. Rename the file or pack with “openclaw plugin pack”."
+            ),
             raw.decode("latin-1"),
         ) from error
 
@@ -240,7 +250,9 @@ def _refuse_mode(name: str, mode: int, *, is_folder: bool, size: int, attributes
     kind = stat.S_IFMT(mode)
     if kind == stat.S_IFLNK:
         raise refusal(
-            "symlink", gettext_noop("“%(name)s” is a symbolic link. Put the file itself into the plugin."), name
+            "symlink",
+            gettext_noop("“%(name)s” is a symbolic link. Put the file itself into the plugin."),
+            name,
         )
     allowed = (0, stat.S_IFDIR) if is_folder else (0, stat.S_IFREG)
     if kind not in allowed or mode & _MODE_BITS_REFUSED:

@@ -16,6 +16,7 @@ RUNTIME = Path(__file__).parent / "inside"
 PYTHON_INSIDE = "/python/bin/python3"
 BUNDLE_INSIDE = "/plugin"
 LIBRARIES_INSIDE = "/libraries"
+_TMP = "/tmp"  # noqa: S108 - the sandbox's own, empty and of fixed size
 # The only installed packages that confined code may import, and what they load.
 _LIBRARIES = ("numpy", "numpy.libs", "onnxruntime")
 _SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
@@ -33,7 +34,9 @@ def bubblewrap() -> str:
 def _interpreter() -> tuple[str, ...]:
     """Bind the interpreter that runs this process, without its installed packages, as /python."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    stdlib = Path(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix, "base": sys.base_prefix}))
+    stdlib = Path(
+        sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix, "base": sys.base_prefix})
+    )
     inside = f"/python/lib/{version}"
     args = ["--ro-bind", os.path.realpath(sys.executable), PYTHON_INSIDE, "--ro-bind", str(stdlib), inside]
     dynamic = Path(sysconfig.get_config_var("DESTSHARED") or stdlib / "lib-dynload")
@@ -41,7 +44,14 @@ def _interpreter() -> tuple[str, ...]:
         args += ["--ro-bind", str(dynamic), f"{inside}/lib-dynload"]
     for installed in ("site-packages", "dist-packages"):
         if (stdlib / installed).is_dir():
-            args += ["--size", "65536", "--tmpfs", f"{inside}/{installed}", "--remount-ro", f"{inside}/{installed}"]
+            args += [
+                "--size",
+                "65536",
+                "--tmpfs",
+                f"{inside}/{installed}",
+                "--remount-ro",
+                f"{inside}/{installed}",
+            ]
     shared = sysconfig.get_config_var("INSTSONAME") or ""
     library = Path(sysconfig.get_config_var("LIBDIR") or "/nonexistent") / shared
     if ".so" in shared and library.is_file():
@@ -81,7 +91,14 @@ def command(*, bundle: Path | None, libraries: bool, file_bytes: int, filter_fd:
     """
     args = [
         bubblewrap(),
-        *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--clearenv"),
+        *(
+            "--unshare-all",
+            "--unshare-user",
+            "--disable-userns",
+            "--die-with-parent",
+            "--new-session",
+            "--clearenv",
+        ),
         *("--cap-drop", "ALL", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"),
         *("--seccomp", str(filter_fd)),
         *_system_libraries(),
@@ -93,11 +110,21 @@ def command(*, bundle: Path | None, libraries: bool, file_bytes: int, filter_fd:
     if bundle is not None:
         args += ["--ro-bind", str(bundle), BUNDLE_INSIDE]
     args += [
-        *("--size", str(max(file_bytes, 65536)), "--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own, of fixed size
+        *("--size", str(max(file_bytes, 65536)), "--tmpfs", _TMP),
         *("--size", "65536", "--tmpfs", "/dev"),
         *("--dev-bind", "/dev/null", "/dev/null", "--dev-bind", "/dev/urandom", "/dev/urandom"),
-        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"),  # noqa: S108
+        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", _TMP),
         *("--setenv", "LD_LIBRARY_PATH", "/python/lib", "--setenv", "LC_ALL", "C.UTF-8"),
-        *("--setenv", "OPENBLAS_NUM_THREADS", "1", "--setenv", "OMP_NUM_THREADS", "1", "--setenv", "TMPDIR", "/tmp"),  # noqa: S108
+        *(
+            "--setenv",
+            "OPENBLAS_NUM_THREADS",
+            "1",
+            "--setenv",
+            "OMP_NUM_THREADS",
+            "1",
+            "--setenv",
+            "TMPDIR",
+            _TMP,
+        ),
     ]
     return [*args, PYTHON_INSIDE, "-I", "-S", "-B", "/runtime/runner.py"]

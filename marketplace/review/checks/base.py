@@ -17,7 +17,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from marketplace.catalog.findings import Finding, PackageProblem, Severity, gettext_noop
 from marketplace.catalog.manifest import Manifest, ManifestError, read_manifest
@@ -147,7 +147,9 @@ def judge(
 
 
 _ORDER = {Severity.CRITICAL: 0, Severity.WARN: 1, Severity.INFO: 2}
-_REJECTED = gettext_noop("This version cannot be accepted. Correct what the findings name and upload a new version.")
+_REJECTED = gettext_noop(
+    "This version cannot be accepted. Correct what the findings name and upload a new version."
+)
 _FLAGGED = gettext_noop("A reviewer will look at the findings.")
 _ERROR = gettext_noop("This check could not finish. It says nothing about your plugin and will be run again.")
 _UNREADABLE = gettext_noop("Not run, because the archive was refused. Archive safety says why.")
@@ -168,6 +170,6 @@ def run_check(check: Check, context: CheckContext) -> CheckOutcome:
         return CheckOutcome(CheckStatus.REJECTED, (), _UNDECLARED)
     except PackageProblem as problem:
         return CheckOutcome(CheckStatus.REJECTED, problem.findings, _REJECTED)
-    except Exception as error:  # the boundary: an unknown failure must read as ERROR, never as PASSED
+    except Exception as error:
         logger.exception("check %s failed", check.name)
         return CheckOutcome(CheckStatus.ERROR, (), _ERROR, measures={"exception": type(error).__name__})

@@ -7,11 +7,15 @@ memory is raised as MemoryError, whatever the library calls it.
 from __future__ import annotations
 
 import time
+from typing import Any, BinaryIO
 
 import numpy as np
 
 MAX_INPUT_BYTES = 256 << 20
-FREE_SIZES = (1, 32)  # tried in this order for a dimension that the declaration leaves open (the batch is always 1)
+FREE_SIZES = (
+    1,
+    32,
+)  # tried in this order for a dimension that the declaration leaves open (the batch is always 1)
 CHUNK_BYTES = 4 << 20
 
 # Open Inference Protocol v2 datatype -> ONNX Runtime's name, numpy's name
@@ -50,7 +54,9 @@ def shown(text: object) -> str:
 
 def out_of_memory(error: Exception) -> bool:
     text = str(error).lower()
-    return any(sign in text for sign in ("bad_alloc", "failed to allocate", "cannot allocate", "out of memory"))
+    return any(
+        sign in text for sign in ("bad_alloc", "failed to allocate", "cannot allocate", "out of memory")
+    )
 
 
 def try_onnx(path: str, declaration: dict) -> dict:
@@ -89,12 +95,12 @@ def compare(side: str, declared: list, actual: list) -> list:
             continue
         datatype = NAMES.get(tensor.type, tensor.type)
         if datatype != spec["datatype"]:
-            found.append(problem("datatype", name=spec["name"], declared=spec["datatype"], actual=shown(datatype)))
+            found.append(
+                problem("datatype", name=spec["name"], declared=spec["datatype"], actual=shown(datatype))
+            )
         shape = [size if isinstance(size, int) and size > 0 else -1 for size in tensor.shape]
         if not fits(spec["shape"], shape):
-            found.append(
-                problem("shape", name=spec["name"], declared=str(spec["shape"]), actual=str(shape))
-            )
+            found.append(problem("shape", name=spec["name"], declared=str(spec["shape"]), actual=str(shape)))
     if side == "input":
         found += [problem("undeclared-input", name=shown(name)) for name in sorted(by_name)]
     return found
@@ -110,7 +116,7 @@ def fits(declared: list, actual: list) -> bool:
     return len(declared) == len(actual) and all(b in (-1, a) for a, b in zip(declared, actual, strict=True))
 
 
-def predict(session: object, declaration: dict, measures: dict) -> list:
+def predict(session: Any, declaration: dict, measures: dict) -> list:
     error: Exception | None = None
     for free in FREE_SIZES:
         feeds = {}
@@ -119,10 +125,14 @@ def predict(session: object, declaration: dict, measures: dict) -> list:
             if spec["shape"][0] < 0:
                 shape[0] = 1
             kind = DATATYPES[spec["datatype"]][1]
-            size_bytes = int(np.prod(shape, dtype=object)) * (8 if kind == "object" else np.dtype(kind).itemsize)
+            size_bytes = int(np.prod(shape, dtype=object)) * (
+                8 if kind == "object" else np.dtype(kind).itemsize
+            )
             if size_bytes > MAX_INPUT_BYTES:
                 return [problem("input-too-large", name=spec["name"], mebibytes=size_bytes >> 20)]
-            feeds[spec["name"]] = np.full(shape, "", dtype=object) if kind == "object" else np.zeros(shape, kind)
+            feeds[spec["name"]] = (
+                np.full(shape, "", dtype=object) if kind == "object" else np.zeros(shape, kind)
+            )
         started = time.perf_counter()
         try:
             values = session.run([spec["name"] for spec in declaration["outputs"]], feeds)
@@ -140,13 +150,17 @@ def judge_outputs(declared: list, values: list) -> list:
     found = []
     for spec, value in zip(declared, values, strict=True):
         if not isinstance(value, np.ndarray):
-            found.append(problem("datatype", name=spec["name"], declared=spec["datatype"], actual=type(value).__name__))
+            found.append(
+                problem("datatype", name=spec["name"], declared=spec["datatype"], actual=type(value).__name__)
+            )
             continue
         if len(value.shape) != len(spec["shape"]) or any(
             a not in (-1, b) for a, b in zip(spec["shape"], value.shape, strict=True)
         ):
             found.append(
-                problem("shape", name=spec["name"], declared=str(spec["shape"]), actual=str(list(value.shape)))
+                problem(
+                    "shape", name=spec["name"], declared=str(spec["shape"]), actual=str(list(value.shape))
+                )
             )
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             found.append(problem("not-finite", name=spec["name"]))
@@ -162,10 +176,13 @@ def check_values(path: str, tensors: list) -> dict:
             size += tensor["end"] - tensor["begin"]
             if not finite(file, tensor):
                 bad.append(problem("weights-not-finite", name=tensor["name"]))
-    return {"problems": bad, "measures": {"read_s": round(time.perf_counter() - started, 4), "weights_bytes": size}}
+    return {
+        "problems": bad,
+        "measures": {"read_s": round(time.perf_counter() - started, 4), "weights_bytes": size},
+    }
 
 
-def finite(file: object, tensor: dict) -> bool:
+def finite(file: BinaryIO, tensor: dict) -> bool:
     dtype = tensor["dtype"]
     file.seek(tensor["begin"])
     left = tensor["end"] - tensor["begin"]

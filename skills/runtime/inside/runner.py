@@ -11,6 +11,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 
 READY = b"ready\n"
 
@@ -38,6 +39,7 @@ def call_skill(request: dict) -> object:
     path = os.path.join("/plugin", path)
     sys.path.insert(0, os.path.dirname(path))
     spec = importlib.util.spec_from_file_location("skill", path)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["skill"] = module
     spec.loader.exec_module(module)
@@ -46,7 +48,7 @@ def call_skill(request: dict) -> object:
 
 def try_model(request: dict) -> object:
     """Load the model, compare it with its declaration and predict once."""
-    import model_dry_run
+    import model_dry_run  # type: ignore[import-not-found]  # found in /runtime, where this runs
 
     return model_dry_run.try_model(os.path.join("/plugin", request["entrypoint"]), request["payload"])
 
@@ -55,7 +57,7 @@ def probe(request: dict) -> object:
     """Say which parts of the confinement hold, seen from inside."""
     import socket
 
-    def refused(attempt) -> bool:
+    def refused(attempt: Callable[[], object]) -> bool:
         try:
             attempt()
         except OSError:
@@ -94,7 +96,7 @@ def main() -> None:
             line = json.dumps({"status": "error", "reason": "output-too-large"}).encode()
     except MemoryError:
         line = b'{"status": "memory", "reason": "memory"}'
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever the called code raises is an answer
         import traceback
 
         traceback.print_exc()
