@@ -9,7 +9,7 @@ AREAS := governance inference skills marketplace openclaw_site
 SOURCES := $(AREAS) tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run start stop status demo test check format bench-serving messages schema lock clean
+.PHONY: help run start stop status demo test check format bench-serving messages schema permissions lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ format: $(STAMP) ## lay the code out and mend what can be mended by itself
 
 schema: $(STAMP) ## write the OpenAPI snapshot anew after a wanted change
 	$(BIN)/python scripts/api_snapshot.py --write
+
+permissions: $(STAMP) ## write the endpoint × role table anew after a wanted change; review the difference
+	$(BIN)/python -m pytest -q tests/site/meta/test_endpoint_permissions.py --write-permissions
 
 bench-serving: $(STAMP) ## requests per second and latency of /v2, against a bare ASGI server (needs wrk)
 	@$(BIN)/python benchmarks/serving.py

@@ -17,6 +17,11 @@ app.autodiscover_tasks()
 @worker_init.connect
 def refuse_unsafe_database_role(**kwargs: object) -> None:
     """A worker does not start with a database role that row-level security would not bind."""
+    from django.db import connection
+
     from openclaw_site.startup import verify_runtime
 
     verify_runtime()
+    # The pool's threads do not survive the fork of the worker's children; each makes its own.
+    connection.close()
+    connection.close_pool()

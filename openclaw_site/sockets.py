@@ -37,5 +37,5 @@ class PrincipalSocket:
     def __init__(self, inner: Any) -> None:
         self._application = AllowedHostsOriginValidator(AuthMiddlewareStack(_WithPrincipal(inner)))
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._application(scope, receive, send)

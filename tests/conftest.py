@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _services = pytest.StashKey[TestServices]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-permissions", action="store_true", help="write the endpoint × role table anew")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Before Django's settings are read: point them at this run's own services."""
     services = TestServices()

@@ -13,8 +13,16 @@ from governance.tenants.models import Tenant, User
 class Application(AbstractApplication):
     """A program that calls the platform: bound to one tenant, with a service account that grants hang on."""
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)  # type: ignore[assignment]
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", verbose_name=_("tenant"))
+    user = models.ForeignKey(
+        User,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("accountable person"),
+    )
     service_user = models.OneToOneField(
         User,
         on_delete=models.PROTECT,

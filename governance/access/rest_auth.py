@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
@@ -16,6 +18,10 @@ from governance.principals import Principal
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
+
+
+def _no_response(_request: HttpRequest) -> HttpResponseBase:
+    return HttpResponse(status=204)
 
 
 class PrincipalAuthentication(BaseAuthentication):
@@ -33,9 +39,9 @@ class PrincipalAuthentication(BaseAuthentication):
         return 'Bearer realm="OpenClaw"'
 
     def _enforce_csrf(self, request: Request) -> None:
-        check = CsrfViewMiddleware(lambda _request: None)  # type: ignore[arg-type,return-value]
+        check = CsrfViewMiddleware(_no_response)
         check.process_request(request._request)
-        refused = check.process_view(request._request, lambda: None, (), {})  # type: ignore[arg-type,return-value]
+        refused = check.process_view(request._request, _no_response, (), {})
         if refused is not None:
             raise exceptions.PermissionDenied(
                 _("The CSRF token is missing or wrong. Reload the page and try again.")

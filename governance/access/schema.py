@@ -9,7 +9,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from governance.access.scopes import SCOPES
 
 
-class PrincipalAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class PrincipalAuthenticationScheme(OpenApiAuthenticationExtension):
     """How the schema describes it."""
 
     target_class = "governance.access.rest_auth.PrincipalAuthentication"

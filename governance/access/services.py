@@ -178,6 +178,8 @@ def create_application(
     """
     tenant = tenant_id or principal.tenant_id
     require(principal, "access.application.manage", tenant_id=tenant)
+    if tenant is None:
+        raise InvalidInput(_("Say which tenant the application belongs to."))
     wanted = sorted(set(scopes))
     if unknown := set(wanted) - set(SCOPES):
         raise InvalidInput(
