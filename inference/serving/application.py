@@ -1,0 +1,209 @@
+"""The inference application: Open Inference Protocol v2 over bare ASGI, beside Django and without it.
+
+Per prediction: token → caller, endpoint, decision (all three from memory), split, tensors, micro-batch, answer. What
+happened is counted and remembered behind the answer. Every refusal is `{"error": "…"}`, never a stack trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from typing import Any
+
+from inference.serving import descriptions, metrics
+from inference.serving.batching import CallerGone
+from inference.serving.errors import ProtocolError
+from inference.serving.http import Receive, RequestHeaders, Scope, Send, respond_error, respond_json
+from inference.serving.listener import Listener
+from inference.serving.lookups import Caller, EndpointSnapshot, Lookups
+from inference.serving.outcomes import OutcomeLog
+from inference.serving.pool import ModelPool
+from inference.serving.predictions import Limits, Prediction, Predictor
+from inference.serving.routing import Route, Router
+
+log = logging.getLogger(__name__)
+
+_CHALLENGE = (b"www-authenticate", b'Bearer realm="openclaw"')
+
+
+class InferenceApplication:
+    """Serves `/v2` and everything under it. `startup` and `shutdown` belong to the site's ASGI lifespan."""
+
+    def __init__(
+        self,
+        lookups: Lookups,
+        *,
+        pool: ModelPool | None = None,
+        outcomes: OutcomeLog | None = None,
+        listener: Listener | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._lookups = lookups
+        self._pool = pool or ModelPool()
+        self._router = Router(self._pool)
+        self._outcomes = outcomes
+        self._listener = listener
+        self._limits = limits or Limits()
+        self._predictor = Predictor(self._router, outcomes, self._limits)
+        self._maintenance: asyncio.Task[None] | None = None
+        self._ready = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be answered: started, and changes in the database are heard of."""
+        return self._ready and (self._listener is None or self._listener.connected)
+
+    async def startup(self) -> None:
+        """Begin listening for changes and writing outcomes. Must run in the event loop that serves."""
+        if self._listener is not None:
+            await self._listener.start()
+        if self._outcomes is not None:
+            self._outcomes.start()
+        self._maintenance = asyncio.ensure_future(self._maintain())
+        self._ready = True
+
+    async def shutdown(self) -> None:
+        """Finish what was accepted, write the last outcomes, unload the models."""
+        self._ready = False
+        if self._maintenance is not None:
+            self._maintenance.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._maintenance
+        await self._pool.close()
+        if self._outcomes is not None:
+            await self._outcomes.stop()
+        if self._listener is not None:
+            await self._listener.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        try:
+            await self._dispatch(scope, receive, send)
+        except ProtocolError as error:
+            metrics.REFUSED.labels(str(error.status)).inc()
+            await respond_error(send, error)
+        except CallerGone:
+            return
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            metrics.REFUSED.labels("500").inc()
+            await respond_error(
+                send, ProtocolError(500, "the server failed on this request; its log says why")
+            )
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        match scope["path"].split("/")[2:]:
+            case ["models", name, "infer"] if method == "POST":
+                await self._infer(scope, receive, send, name, "")
+            case ["models", name, "versions", version, "infer"] if method == "POST":
+                await self._infer(scope, receive, send, name, version)
+            case ["models", _, *rest] if rest and rest[-1] == "infer":
+                raise _not_allowed("POST")
+            case ["repository", "index"] if method == "POST":
+                await respond_json(send, await self._index(RequestHeaders.of(scope)))
+            case ["repository", "index"]:
+                raise _not_allowed("POST")
+            case _ if method not in ("GET", "HEAD"):
+                raise _not_allowed("GET")
+            case [] | [""]:
+                await respond_json(send, descriptions.server())
+            case ["health", "live"]:
+                await respond_json(send, {"live": True})
+            case ["health", "ready"]:
+                await respond_json(send, {"ready": self.ready}, status=200 if self.ready else 503)
+            case ["models", "stats"]:
+                await respond_json(
+                    send, {"model_stats": await self._all_statistics(RequestHeaders.of(scope))}
+                )
+            case ["models", name, *rest]:
+                await self._describe(scope, send, name, rest)
+            case _:
+                raise ProtocolError(404, f"there is no {scope['path']} here; see GET /v2")
+
+    async def _infer(self, scope: Scope, receive: Receive, send: Send, name: str, version: str) -> None:
+        started = time.perf_counter()
+        headers = RequestHeaders.of(scope)
+        caller, endpoint = await self._admit(headers, name)
+        await self._predictor.answer(Prediction(started, caller, endpoint, headers, version), receive, send)
+
+    async def _admit(self, headers: RequestHeaders, name: str) -> tuple[Caller, EndpointSnapshot]:
+        """The caller and the endpoint, or the refusal. Nothing of the body has been read yet."""
+        caller = await self._identify(headers)
+        tenant_id = caller.principal.tenant_id
+        endpoint = await self._lookups.endpoint(tenant_id, name) if tenant_id and name else None
+        if endpoint is None:
+            raise ProtocolError(404, f'there is no endpoint "{name}" in your organisation')
+        verdict = await self._lookups.authorize(caller, endpoint)
+        if not verdict.allow:
+            raise ProtocolError(403, f'you may not invoke endpoint "{name}": {verdict.reason}')
+        return caller, endpoint
+
+    async def _identify(self, headers: RequestHeaders) -> Caller:
+        token = headers.token
+        caller = await self._lookups.identify(token) if token else None
+        if caller is None:
+            message = "the token is unknown, expired or revoked" if token else "send a bearer token"
+            raise ProtocolError(401, f"{message} (Authorization: Bearer …)", headers=(_CHALLENGE,))
+        return caller
+
+    # --- Descriptions ----------------------------------------------------------------------------------------------
+
+    async def _describe(self, scope: Scope, send: Send, name: str, rest: list[str]) -> None:
+        """Metadata, readiness, configuration and statistics of one endpoint, or of one of its versions."""
+        version = ""
+        if rest[:1] == ["versions"] and len(rest) > 1:
+            version, rest = rest[1], rest[2:]
+        if rest not in ([], ["ready"], ["config"], ["stats"]):
+            raise ProtocolError(404, f"there is no {scope['path']} here; see GET /v2")
+        _caller, endpoint = await self._admit(RequestHeaders.of(scope), name)
+        route = self._router.route(endpoint)
+        if rest == ["ready"]:
+            ready = await self._is_ready(endpoint, version)
+            await respond_json(send, {"name": name, "ready": ready}, status=200 if ready else 503)
+        elif rest == ["stats"]:
+            await respond_json(send, {"model_stats": descriptions.statistics(route, version)})
+        elif rest == ["config"]:
+            await respond_json(send, descriptions.configuration(route, version))
+        else:
+            await respond_json(send, descriptions.metadata(route, version))
+
+    async def _is_ready(self, endpoint: EndpointSnapshot, version: str) -> bool:
+        """Whether a request would be answered: the model is loaded, and loaded now if it was not."""
+        try:
+            await self._router.pick(self._router.route(endpoint), version=version)
+        except ProtocolError as error:
+            if error.status != 503:
+                raise
+            return False
+        return True
+
+    async def _index(self, headers: RequestHeaders) -> list[dict[str, Any]]:
+        """Every version behind every endpoint that the caller may invoke."""
+        return [item for route in await self._routes(headers) for item in descriptions.index(route)]
+
+    async def _all_statistics(self, headers: RequestHeaders) -> list[dict[str, Any]]:
+        return [item for route in await self._routes(headers) for item in descriptions.statistics(route)]
+
+    async def _routes(self, headers: RequestHeaders) -> list[Route]:
+        caller = await self._identify(headers)
+        tenant_id = caller.principal.tenant_id
+        if tenant_id is None:
+            return []
+        routes = []
+        for name in await self._lookups.endpoints(tenant_id):
+            endpoint = await self._lookups.endpoint(tenant_id, name)
+            if endpoint is not None and (await self._lookups.authorize(caller, endpoint)).allow:
+                routes.append(self._router.route(endpoint))
+        return routes
+
+    async def _maintain(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.maintenance_interval_s)
+            self._router.drop_idle()
+
+
+def _not_allowed(method: str) -> ProtocolError:
+    return ProtocolError(405, f"use {method} here", headers=((b"allow", method.encode()),))

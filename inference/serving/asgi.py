@@ -1,0 +1,25 @@
+"""The inference application of the site, wired to the database. Import after Django is set up."""
+
+from __future__ import annotations
+
+from inference.serving.application import InferenceApplication
+from inference.serving.listener import Listener
+from inference.serving.lookups import CachedLookups, Lookups
+from inference.serving.outcomes import OutcomeLog
+from inference.serving.predictions import Limits
+from inference.serving.sources import DatabaseSource, listener_connection, write_outcomes
+
+
+def build_application(
+    lookups: Lookups | None = None, *, limits: Limits | None = None
+) -> InferenceApplication:
+    """The application on the site's own database, or on other look-ups."""
+    outcomes = OutcomeLog(write_outcomes)
+    if lookups is not None:
+        return InferenceApplication(lookups, outcomes=outcomes, limits=limits)
+    cached = CachedLookups(DatabaseSource())
+    listener = Listener(listener_connection, cached)
+    return InferenceApplication(cached, outcomes=outcomes, listener=listener, limits=limits)
+
+
+application = build_application()

@@ -1,0 +1,20 @@
+"""The refusals of the hot route: each is an HTTP status and one sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class ProtocolError(Exception):
+    """The request cannot be answered. Faces write it as `{"error": message}` with `status`."""
+
+    def __init__(self, status: int, message: str, *, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers
+
+
+class Overloaded(ProtocolError):
+    """A bounded queue is full. `status` is 429 where the caller itself is the cause, else 503."""
+
+    def __init__(self, message: str, *, status: int = 503, retry_after_s: int = 1) -> None:
+        super().__init__(status, message, headers=((b"retry-after", str(retry_after_s).encode()),))

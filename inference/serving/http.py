@@ -1,0 +1,146 @@
+"""The little of HTTP that the inference application needs, on bare ASGI."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from inference.serving.batching import CallerGone
+from inference.serving.errors import ProtocolError
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+JSON: Header = (b"content-type", b"application/json")
+BINARY: Header = (b"content-type", b"application/octet-stream")
+
+_WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+
+
+@dataclass(slots=True)
+class RequestHeaders:
+    """The headers that matter here, as they were sent."""
+
+    authorization: bytes = b""
+    content_length: bytes = b""
+    content_encoding: bytes = b""
+    inference_header_length: bytes = b""
+    session: bytes = b""
+    request_id: bytes = b""
+
+    @classmethod
+    def of(cls, scope: Scope) -> RequestHeaders:
+        found = cls()
+        for name, value in scope["headers"]:
+            attribute = _ATTRIBUTES.get(name)
+            if attribute is not None:
+                setattr(found, attribute, value)
+        return found
+
+    @property
+    def token(self) -> str:
+        """The bearer token (RFC 6750), or nothing."""
+        scheme, _space, token = self.authorization.partition(b" ")
+        return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
+
+    @property
+    def json_length(self) -> int | None:
+        """Inference-Header-Content-Length: the size in bytes of the JSON part, when binary data follows."""
+        if not self.inference_header_length:
+            return None
+        return _number(self.inference_header_length, "Inference-Header-Content-Length")
+
+
+_ATTRIBUTES = {
+    b"authorization": "authorization",
+    b"content-length": "content_length",
+    b"content-encoding": "content_encoding",
+    b"inference-header-content-length": "inference_header_length",
+    b"x-openclaw-session": "session",
+    b"x-request-id": "request_id",
+}
+
+
+async def read_body(receive: Receive, headers: RequestHeaders, *, limit: int) -> bytes:
+    """The whole body, decompressed. Raises ProtocolError 413 past `limit` bytes, CallerGone on a hang-up."""
+    if headers.content_length and _number(headers.content_length, "Content-Length") > limit:
+        raise _too_large(limit)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise _too_large(limit)
+        body = b"".join(parts)
+    if message["type"] == "http.disconnect":
+        raise CallerGone
+    if len(body) > limit:
+        raise _too_large(limit)
+    return _decompress(body, headers.content_encoding, limit) if headers.content_encoding else body
+
+
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Returns when the caller has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Iterable[Header] = (JSON,)) -> None:
+    """Send a whole answer."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_json(send: Send, value: object, *, status: int = 200) -> None:
+    """Send a JSON document."""
+    await respond(send, status, orjson.dumps(value))
+
+
+async def respond_error(send: Send, error: ProtocolError) -> None:
+    """Send an error in the protocol's one form."""
+    await respond(send, error.status, orjson.dumps({"error": error.message}), (JSON, *error.headers))
+
+
+def _decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
+    encoding = encoding.strip().lower()
+    if encoding == b"identity":
+        return body
+    if encoding not in _WINDOW_BITS:
+        raise ProtocolError(400, "Content-Encoding must be gzip or deflate")
+    decompressor = zlib.decompressobj(_WINDOW_BITS[encoding])
+    try:
+        # One byte more than allowed is enough to know that it is too large.
+        plain = decompressor.decompress(body, limit + 1)
+    except zlib.error:
+        raise ProtocolError(400, f"the body is not valid {encoding.decode()} data") from None
+    if len(plain) > limit:
+        raise _too_large(limit)
+    if not decompressor.eof:
+        raise ProtocolError(400, f"the {encoding.decode()} data of the body is cut off")
+    return plain
+
+
+def _number(value: bytes, name: str) -> int:
+    if not value.isdigit() or len(value) > 18:
+        raise ProtocolError(400, f"{name} must be a number of bytes")
+    return int(value)
+
+
+def _too_large(limit: int) -> ProtocolError:
+    return ProtocolError(413, f"the request is larger than {limit} bytes; send fewer rows at a time")

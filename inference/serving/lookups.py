@@ -1,0 +1,226 @@
+"""What the hot route asks about the world: who calls, what an endpoint is, and whether the one may invoke the other.
+
+`Lookups` is the port; `CachedLookups` answers it from memory and asks a slow `LookupSource` (the database) on a miss.
+A revocation or a change reaches the caches by topic through `invalidate`, fed by PostgreSQL NOTIFY. While nobody
+listens, entries are believed for one second only, so that the promise "within a second" needs no listener.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+from governance.principals import Principal
+from inference.serving.cache import FlightCache, SingleFlight
+
+MAX_AGE_UNHEARD_S = 1.0
+NEGATIVE_AGE_S = 1.0
+
+
+class Arm(Protocol):
+    """One version behind an endpoint. `weight` is in percent."""
+
+    @property
+    def version_id(self) -> UUID: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def weight(self) -> int: ...
+    @property
+    def artifact_path(self) -> str | Path: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def inputs(self) -> Sequence[dict[str, Any]]: ...
+    @property
+    def outputs(self) -> Sequence[dict[str, Any]]: ...
+
+
+class EndpointSnapshot(Protocol):
+    """An endpoint as it was when it was read. Two snapshots that are equal describe the same routing."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def tenant_id(self) -> UUID: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def arms(self) -> Sequence[Arm]: ...
+
+
+@dataclass(slots=True, eq=False)
+class Caller:
+    """A verified token. `expires_at` is in seconds since the epoch; `in_flight` counts the caller's open requests."""
+
+    principal: Principal
+    expires_at: float
+    in_flight: int = 0
+    decisions: dict[UUID, Verdict] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision of the policy decision point, with what is needed to know whether it still stands."""
+
+    allow: bool
+    reason: str
+    decided_at: float = 0.0
+    generation: int = 0
+
+
+class Lookups(Protocol):
+    """What the inference application needs to know. Every method may be answered from memory."""
+
+    async def identify(self, token: str) -> Caller | None:
+        """The caller behind a bearer token; None when the token is unknown, expired or revoked."""
+
+    async def endpoint(self, tenant_id: UUID, name: str) -> EndpointSnapshot | None:
+        """The tenant's endpoint of that name."""
+
+    async def endpoints(self, tenant_id: UUID) -> Sequence[str]:
+        """The names of the tenant's endpoints."""
+
+    async def authorize(self, caller: Caller, endpoint: EndpointSnapshot) -> Verdict:
+        """Whether the caller may invoke the endpoint."""
+
+
+class LookupSource(Protocol):
+    """The truth behind `CachedLookups`: blocking calls, each in a thread of its own and in its own transaction."""
+
+    def identify(self, token: str) -> tuple[Principal, float] | None: ...
+    def endpoint(self, tenant_id: UUID, name: str) -> EndpointSnapshot | None: ...
+    def endpoints(self, tenant_id: UUID) -> Sequence[str]: ...
+    def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> tuple[bool, str]: ...
+
+
+class CachedLookups:
+    """`Lookups` from memory. Bounded, least recently used out first, one load per missing key at a time.
+
+    `max_age_s` is how long an entry is believed while changes are heard of. Tokens are kept by their SHA-256, never
+    as they are. Unknown tokens have a small cache of their own, so that guessing cannot push out those in use.
+    """
+
+    def __init__(
+        self,
+        source: LookupSource,
+        *,
+        max_age_s: float = 60.0,
+        max_tokens: int = 10_000,
+        max_endpoints: int = 10_000,
+        max_waiting: int = 256,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._max_age_s = max_age_s
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="lookup")
+        self._callers: FlightCache[bytes, Caller] = FlightCache(max_tokens, max_waiting)
+        self._endpoints: FlightCache[tuple[UUID, str], EndpointSnapshot] = FlightCache(
+            max_endpoints, max_waiting
+        )
+        self._names: FlightCache[UUID, Sequence[str]] = FlightCache(1_000, max_waiting)
+        self._deciding: SingleFlight[tuple[Caller, UUID, int], Verdict] = SingleFlight(max_waiting)
+        self._generation = 0
+        self.heard(False)
+
+    def heard(self, connected: bool) -> None:
+        """Told by the listener whether changes are heard of. Nothing from before a gap is believed."""
+        self._age_s = self._max_age_s if connected else MAX_AGE_UNHEARD_S
+        self.clear()
+
+    def clear(self) -> None:
+        """Believe nothing any more."""
+        self._generation += 1
+        for cache in (self._callers, self._endpoints, self._names):
+            cache.clear()
+
+    def invalidate(self, topic: str, key: str) -> None:
+        """Forget what a change makes doubtful. An unknown topic clears everything."""
+        if topic == "token":
+            self._callers.discard(bytes.fromhex(key) if _is_checksum(key) else None)
+        elif topic in ("application", "membership"):
+            self._callers.clear()
+        elif topic in ("grant", "policy"):
+            self._generation += 1
+        elif topic == "endpoint":
+            self._generation += 1
+            self._endpoints.clear()
+            self._names.clear()
+        else:
+            self.clear()
+
+    async def identify(self, token: str) -> Caller | None:
+        key = sha256(token.encode()).digest()
+        caller = self._callers.fresh(key, self._clock() - self._age_s)
+        if caller is None:
+            caller = await self._callers.load(
+                key, lambda: self._call(self._load_caller, token), self._clock, absent_age_s=NEGATIVE_AGE_S
+            )
+        if caller is None or caller.expires_at <= time.time():
+            return None
+        return caller
+
+    async def endpoint(self, tenant_id: UUID, name: str) -> EndpointSnapshot | None:
+        key = (tenant_id, name)
+        known = self._endpoints.fresh(key, self._clock() - self._age_s)
+        if known is not None:
+            return known
+        return await self._endpoints.load(
+            key,
+            lambda: self._call(self._source.endpoint, tenant_id, name),
+            self._clock,
+            absent_age_s=min(NEGATIVE_AGE_S, self._age_s),
+        )
+
+    async def endpoints(self, tenant_id: UUID) -> Sequence[str]:
+        known = self._names.fresh(tenant_id, self._clock() - self._age_s)
+        if known is not None:
+            return known
+        names = await self._names.load(
+            tenant_id, lambda: self._call(self._source.endpoints, tenant_id), self._clock
+        )
+        return names or ()
+
+    async def authorize(self, caller: Caller, endpoint: EndpointSnapshot) -> Verdict:
+        known = caller.decisions.get(endpoint.id)
+        if (
+            known is not None
+            and known.generation == self._generation
+            and known.decided_at > self._clock() - self._age_s
+        ):
+            return known
+        generation = self._generation
+        verdict = await self._deciding.run(
+            (caller, endpoint.id, generation),
+            lambda: self._call(self._decide, caller.principal, endpoint, generation),
+        )
+        # Kept with the verified token, so that the decision dies with it.
+        caller.decisions[endpoint.id] = verdict
+        return verdict
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+    def _load_caller(self, token: str) -> Caller | None:
+        found = self._source.identify(token)
+        return Caller(*found) if found else None
+
+    def _decide(self, principal: Principal, endpoint: EndpointSnapshot, generation: int) -> Verdict:
+        started = self._clock()
+        return Verdict(*self._source.authorize(principal, endpoint), started, generation)
+
+
+def _is_checksum(key: str) -> bool:
+    return len(key) == 64 and all(character in "0123456789abcdef" for character in key)

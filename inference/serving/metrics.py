@@ -1,0 +1,60 @@
+"""Prometheus metrics of the hot route. Children are bound once per endpoint and version, not looked up per request."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from prometheus_client import Counter, Gauge, Histogram
+
+LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+BATCH_BUCKETS_ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+REQUESTS = Counter(
+    "openclaw_inference_requests_total",
+    "Inference requests by answer.",
+    ["tenant", "endpoint", "version", "status"],
+)
+LATENCY = Histogram(
+    "openclaw_inference_latency_seconds",
+    "From the request's first byte read to its answer written.",
+    ["tenant", "endpoint", "version"],
+    buckets=LATENCY_BUCKETS_S,
+)
+BATCH_ROWS = Histogram(
+    "openclaw_inference_batch_rows",
+    "Rows computed together in one run of a model.",
+    buckets=BATCH_BUCKETS_ROWS,
+)
+QUEUE_DEPTH = Gauge(
+    "openclaw_inference_queue_depth", "Requests that wait for or run in a model of this process."
+)
+LOADED_MODELS = Gauge("openclaw_inference_loaded_models", "Model versions in this process's memory.")
+LOAD_FAILURES = Counter("openclaw_inference_load_failures_total", "Model versions that could not be loaded.")
+REFUSED = Counter(
+    "openclaw_inference_refused_total", "Requests refused before an endpoint was chosen.", ["status"]
+)
+OUTCOMES_DROPPED = Counter(
+    "openclaw_inference_outcomes_dropped_total", "Outcome records lost to a full buffer."
+)
+OUTCOMES_WRITTEN = Counter(
+    "openclaw_inference_outcomes_written_total", "Outcome records written to the database."
+)
+
+
+class VersionMetrics:
+    """The metrics of one version behind one endpoint."""
+
+    __slots__ = ("_answered", "_labels", "_latency", "_ok")
+
+    def __init__(self, *, tenant_id: UUID, endpoint: str, version: str) -> None:
+        self._labels = (str(tenant_id), endpoint, version)
+        self._ok = REQUESTS.labels(*self._labels, "200")
+        self._latency = LATENCY.labels(*self._labels)
+
+    def answered(self, status: int, latency_s: float) -> None:
+        """Count one answer."""
+        if status == 200:
+            self._ok.inc()
+        else:
+            REQUESTS.labels(*self._labels, str(status)).inc()
+        self._latency.observe(latency_s)

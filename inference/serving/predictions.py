@@ -1,0 +1,177 @@
+"""One admitted prediction: body, split, tensors, micro-batch, answer; counted and remembered behind the answer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+from governance.ids import uuid7
+from inference.serving import metrics
+from inference.serving.batching import CallerGone
+from inference.serving.datatypes import Tensors
+from inference.serving.errors import Overloaded, ProtocolError
+from inference.serving.http import (
+    BINARY,
+    Receive,
+    RequestHeaders,
+    Send,
+    read_body,
+    respond,
+    respond_error,
+    wait_for_disconnect,
+)
+from inference.serving.lookups import Caller, EndpointSnapshot
+from inference.serving.outcomes import Outcome, OutcomeLog
+from inference.serving.pool import ServedModel
+from inference.serving.protocol import InferenceRequest, OutputTensor, encode_response, parse_request
+from inference.serving.routing import RoutedArm, Router
+from inference.serving.runtime import PredictError
+
+log = logging.getLogger(__name__)
+
+CLIENT_CLOSED_REQUEST = 499
+MAX_REMEMBERED_ID = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request and one caller may ask for. Times in seconds."""
+
+    body_bytes: int = 32 * 1024 * 1024
+    timeout_s: float = 30.0
+    caller_in_flight: int = 256
+    maintenance_interval_s: float = 60.0
+
+
+@dataclass(slots=True)
+class Prediction:
+    """An admitted request, and what is known about it so far. `started` is on `time.perf_counter`'s clock."""
+
+    started: float
+    caller: Caller
+    endpoint: EndpointSnapshot
+    headers: RequestHeaders
+    version: str = ""
+    id: UUID = field(default_factory=uuid7)
+    request_id: str = ""
+    bytes_in: int = 0
+    rows: int = 0
+    routed: RoutedArm | None = None
+
+
+class Predictor:
+    """Answers admitted requests."""
+
+    def __init__(self, router: Router, outcomes: OutcomeLog | None, limits: Limits) -> None:
+        self._router = router
+        self._outcomes = outcomes
+        self._limits = limits
+
+    async def answer(self, prediction: Prediction, receive: Receive, send: Send) -> None:
+        """Send the prediction or a refusal, then remember which. Raises Overloaded (429) to a caller with too many."""
+        caller = prediction.caller
+        if caller.in_flight >= self._limits.caller_in_flight:
+            raise Overloaded(
+                f"you have {caller.in_flight} requests under way, which is the most allowed", status=429
+            )
+        caller.in_flight += 1
+        status = 500
+        try:
+            body, json_length = await self._compute(prediction, receive)
+            status = 200
+            if json_length is None:
+                await respond(send, 200, body)
+            else:
+                length = (b"inference-header-content-length", b"%d" % json_length)
+                await respond(send, 200, body, (BINARY, length))
+        except ProtocolError as error:
+            status = error.status
+            await respond_error(send, error)
+        except CallerGone:
+            status = CLIENT_CLOSED_REQUEST
+        finally:
+            caller.in_flight -= 1
+            self._remember(prediction, status)
+
+    async def _compute(self, prediction: Prediction, receive: Receive) -> tuple[bytes, int | None]:
+        """The answer's body, and the size of its JSON part when binary tensors follow."""
+        headers = prediction.headers
+        body = await read_body(receive, headers, limit=self._limits.body_bytes)
+        prediction.bytes_in = len(body)
+        request = parse_request(body, headers.json_length)
+        prediction.request_id = request.id or headers.request_id.decode("latin-1")
+        session = headers.session.decode("latin-1") or str(request.parameters.get("session_id", ""))
+        route = self._router.route(prediction.endpoint)
+        prediction.routed, model = await self._router.pick(route, version=prediction.version, session=session)
+        # From here to the queue nothing waits, so the model cannot be unloaded in between.
+        inputs = request.tensors(model.signature)
+        wanted = request.outputs(model.signature)
+        prediction.rows = count_rows(model, inputs)
+        try:
+            outputs = await model.batcher.predict(
+                inputs,
+                rows=prediction.rows,
+                deadline=time.monotonic() + self._timeout_s(request),
+                gone=lambda: wait_for_disconnect(receive),
+            )
+        except PredictError as error:
+            log.warning("model version %s failed on an input: %s", model.version_id, error)
+            raise ProtocolError(
+                400 if error.invalid_input else 500,
+                "the model cannot compute this input, although its form is as declared",
+            ) from None
+        return encode_response(
+            model_name=prediction.endpoint.name,
+            model_version=model.version,
+            request_id=request.id,
+            parameters={"prediction_id": str(prediction.id), "arm": model.version},
+            outputs=[OutputTensor(spec, outputs[spec.name], binary) for spec, binary in wanted],
+        )
+
+    def _timeout_s(self, request: InferenceRequest) -> float:
+        """The parameter `timeout` (microseconds, as Triton has it), within this server's own limit."""
+        timeout_us = request.parameters.get("timeout")
+        if timeout_us is None:
+            return self._limits.timeout_s
+        if type(timeout_us) is not int or timeout_us <= 0:
+            raise ProtocolError(400, 'the parameter "timeout" must be a positive number of microseconds')
+        return min(timeout_us / 1e6, self._limits.timeout_s)
+
+    def _remember(self, prediction: Prediction, status: int) -> None:
+        """Count the answer and queue its outcome record."""
+        latency_s = time.perf_counter() - prediction.started
+        routed = prediction.routed
+        if routed is None:
+            metrics.REFUSED.labels(str(status)).inc()
+        else:
+            routed.metrics.answered(status, latency_s)
+        if self._outcomes is None:
+            return
+        self._outcomes.add(
+            Outcome(
+                id=prediction.id,
+                tenant_id=prediction.endpoint.tenant_id,
+                endpoint_id=prediction.endpoint.id,
+                model_version_id=routed.arm.version_id if routed is not None else None,
+                at=datetime.now(UTC),
+                latency_us=int(1e6 * latency_s),
+                status=status,
+                rows=prediction.rows,
+                bytes_in=prediction.bytes_in,
+                principal_id=prediction.caller.principal.id,
+                request_id=prediction.request_id[:MAX_REMEMBERED_ID],
+            )
+        )
+
+
+def count_rows(model: ServedModel, inputs: Tensors) -> int:
+    """How many rows a request brings. Where the first dimension is the batch, all inputs must agree on it (400)."""
+    if not model.signature.rows_are_variable:
+        return 1
+    sizes = {tensor.shape[0] for tensor in inputs.values()}
+    if len(sizes) > 1:
+        raise ProtocolError(400, f"the inputs have different numbers of rows: {sorted(sizes)}")
+    return sizes.pop()

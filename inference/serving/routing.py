@@ -1,0 +1,153 @@
+"""From an endpoint's snapshot to the loaded model that answers. An arm that is not ready takes no traffic."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from uuid import UUID
+
+from inference.serving.errors import Overloaded, ProtocolError
+from inference.serving.lookups import Arm, EndpointSnapshot
+from inference.serving.metrics import VersionMetrics
+from inference.serving.pool import ModelPool, ServedModel
+from inference.serving.runtime import LoadError
+from inference.serving.split import choose
+
+
+@dataclass(slots=True, eq=False)
+class RoutedArm:
+    """An arm of a route with its metrics and, once it is ready, its model."""
+
+    arm: Arm
+    metrics: VersionMetrics
+    model: ServedModel | None = None
+
+
+class Route:
+    """One endpoint as it is routed now. Replaced whole when the endpoint changes."""
+
+    __slots__ = ("arms", "by_version", "last_used", "salt", "snapshot", "weighted", "weights")
+
+    def __init__(self, snapshot: EndpointSnapshot, now: float) -> None:
+        self.snapshot = snapshot
+        self.salt = str(snapshot.id)
+        self.last_used = now
+        self.arms = [
+            RoutedArm(
+                arm,
+                VersionMetrics(tenant_id=snapshot.tenant_id, endpoint=snapshot.name, version=arm.version),
+            )
+            for arm in snapshot.arms
+        ]
+        self.by_version = {routed.arm.version: routed for routed in self.arms}
+        self.weighted = [routed for routed in self.arms if routed.arm.weight > 0]
+        self.weights = [routed.arm.weight for routed in self.weighted]
+
+
+class Router:
+    """The routes of this process. Models of endpoints that nobody called for `idle_unload_s` are unloaded."""
+
+    def __init__(self, pool: ModelPool, *, max_routes: int = 256, idle_unload_s: float = 900.0) -> None:
+        self._pool = pool
+        self._max_routes = max_routes
+        self._idle_unload_s = idle_unload_s
+        self._routes: OrderedDict[UUID, Route] = OrderedDict()
+
+    def route(self, snapshot: EndpointSnapshot) -> Route:
+        """The route of a snapshot. A changed snapshot takes effect here, and releases the arms that are gone."""
+        now = time.monotonic()
+        route = self._routes.get(snapshot.id)
+        if route is not None and route.snapshot is not snapshot:
+            if route.snapshot == snapshot:
+                route.snapshot = snapshot
+            else:
+                route = None
+        if route is None:
+            route = Route(snapshot, now)
+            self._routes[snapshot.id] = route
+            self._pool.use(snapshot.id, route_versions(route))
+            for routed in route.arms:
+                routed.model = self._pool.loaded(routed.arm.version_id)
+            if len(self._routes) > self._max_routes:
+                self._drop(next(iter(self._routes)))
+        route.last_used = now
+        self._routes.move_to_end(snapshot.id)
+        return route
+
+    async def pick(
+        self, route: Route, *, version: str = "", session: str = ""
+    ) -> tuple[RoutedArm, ServedModel]:
+        """The arm that answers, with its model ready.
+
+        An explicit `version` bypasses the split. Otherwise the weights decide among the arms that are ready; the
+        others are loaded behind the requests, and only when none is ready does a request wait. Raises ProtocolError.
+        """
+        if version:
+            routed = route.by_version.get(version)
+            if routed is None:
+                known = ", ".join(route.by_version) or "none"
+                raise ProtocolError(
+                    404, f'endpoint "{route.snapshot.name}" has no version "{version}"; it has {known}'
+                )
+            return routed, routed.model or await self._load(route, routed)
+        if not route.weighted:
+            raise ProtocolError(
+                503, f'endpoint "{route.snapshot.name}" sends traffic to no version at present'
+            )
+        candidates, weights = route.weighted, route.weights
+        if any(routed.model is None for routed in candidates):
+            candidates = self._ready(route)
+            weights = [routed.arm.weight for routed in candidates]
+        while candidates:
+            index = choose(weights, key=session, salt=route.salt)
+            routed = candidates[index]
+            if routed.model is not None:
+                return routed, routed.model
+            try:
+                return routed, await self._load(route, routed)
+            except ProtocolError:
+                # An arm that cannot be loaded takes no traffic; its siblings do.
+                candidates = [*candidates[:index], *candidates[index + 1 :]]
+                weights = [*weights[:index], *weights[index + 1 :]]
+                if not candidates:
+                    raise
+        raise AssertionError("unreachable: the last candidate returns or raises")
+
+    def drop_idle(self) -> None:
+        """Release the models of endpoints that were not called for a while."""
+        before = time.monotonic() - self._idle_unload_s
+        for endpoint_id in [key for key, route in self._routes.items() if route.last_used < before]:
+            self._drop(endpoint_id)
+
+    def _ready(self, route: Route) -> list[RoutedArm]:
+        """The weighted arms that are ready, or all of them when none is. Starts loading the others."""
+        for routed in route.weighted:
+            if routed.model is None:
+                routed.model = self._pool.loaded(routed.arm.version_id)
+        ready = [routed for routed in route.weighted if routed.model is not None]
+        if not ready:
+            return route.weighted
+        for routed in route.weighted:
+            if routed.model is None:
+                self._pool.prepare(routed.arm)
+        return ready
+
+    async def _load(self, route: Route, routed: RoutedArm) -> ServedModel:
+        try:
+            routed.model = await self._pool.get(routed.arm)
+        except LoadError as error:
+            raise Overloaded(
+                f'version {routed.arm.version} of endpoint "{route.snapshot.name}" cannot be loaded: {error}',
+                retry_after_s=5,
+            ) from error
+        return routed.model
+
+    def _drop(self, endpoint_id: UUID) -> None:
+        del self._routes[endpoint_id]
+        self._pool.use(endpoint_id, ())
+
+
+def route_versions(route: Route) -> list[UUID]:
+    """The versions that a route needs."""
+    return [routed.arm.version_id for routed in route.arms]

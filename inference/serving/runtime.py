@@ -1,0 +1,195 @@
+"""Runtimes: a loaded model version that turns tensors into tensors. ONNX Runtime is the serving runtime.
+
+torch is never imported here: an artifact is data, not code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+
+from inference.serving.datatypes import DATATYPES, Tensor, Tensors
+from inference.serving.signature import Signature
+
+log = logging.getLogger(__name__)
+
+ONNX_DATATYPES = {
+    "tensor(bool)": "BOOL",
+    **{f"tensor(int{bits})": f"INT{bits}" for bits in (8, 16, 32, 64)},
+    **{f"tensor(uint{bits})": f"UINT{bits}" for bits in (8, 16, 32, 64)},
+    "tensor(float16)": "FP16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}
+
+
+class LoadError(Exception):
+    """An artifact cannot be served: missing, changed on disk, unreadable, or not what was declared."""
+
+
+class PredictError(Exception):
+    """A loaded model failed on an input. `invalid_input` says that the values are at fault, not the model."""
+
+    def __init__(self, message: str, *, invalid_input: bool) -> None:
+        super().__init__(message)
+        self.invalid_input = invalid_input
+
+
+class Runtime(Protocol):
+    """One loaded model version. `predict` may be called from any thread, one call at a time."""
+
+    @classmethod
+    def load(cls, path: Path, *, sha256: str, signature: Signature) -> Runtime:
+        """Load what has exactly this digest and this signature. Raises LoadError."""
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Compute every output. Raises PredictError."""
+
+    def rows_are_independent(self) -> bool:
+        """Whether a batch gives each of its rows what the row gets alone."""
+
+    def close(self) -> None:
+        """Give back the memory."""
+
+
+class OnnxRuntime:
+    """An ONNX Runtime session on one CPU thread, which does not spin while it waits."""
+
+    def __init__(self, session: ort.InferenceSession, signature: Signature) -> None:
+        self._session: Any = session
+        self._signature = signature
+        self._outputs = list(signature.outputs)
+
+    @classmethod
+    def load(cls, path: Path, *, sha256: str, signature: Signature) -> OnnxRuntime:
+        """Read the artifact once, so that the bytes whose digest was checked are the bytes that are loaded."""
+        try:
+            artifact = path.read_bytes()
+        except OSError as error:
+            raise LoadError(f"the artifact cannot be read: {error.strerror}") from error
+        if not hmac.compare_digest(hashlib.sha256(artifact).hexdigest(), sha256):
+            raise LoadError("the artifact on disk is not the one that was registered (sha256 differs)")
+        with tempfile.TemporaryDirectory(prefix="openclaw-no-external-data-") as empty:
+            options = ort.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            options.log_severity_level = 3
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+            # Tensors kept in other files would escape the digest: there is nothing to be found where ORT looks.
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", empty)
+            try:
+                session = ort.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
+            except Exception as error:
+                raise LoadError(f"ONNX Runtime cannot load the artifact: {str(error)[:300]}") from error
+        _check_signature(session, signature)
+        return cls(session, signature)
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        feeds = {name: _text(tensor) if tensor.dtype.hasobject else tensor for name, tensor in inputs.items()}
+        try:
+            return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
+        except InvalidArgument as error:
+            raise PredictError(str(error), invalid_input=True) from error
+        except Exception as error:
+            raise PredictError(str(error), invalid_input=False) from error
+
+    def rows_are_independent(self) -> bool:
+        """Try it: two different rows together must give what each gives alone.
+
+        A graph may have a variable first dimension and still mix rows (a softmax over the wrong axis). Such a model is
+        never batched across callers.
+        """
+        if not self._signature.rows_are_variable:
+            return False
+        generator = np.random.default_rng(0)
+        rows = [
+            {
+                name: _sample(generator, spec.datatype, spec.shape)
+                for name, spec in self._signature.inputs.items()
+            }
+            for _ in range(2)
+        ]
+        try:
+            together = self.predict({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+            alone = [self.predict(row) for row in rows]
+        except PredictError:
+            return False
+        return all(
+            len(tensor) == 2 and all(_same(tensor[i : i + 1], alone[i][name]) for i in range(2))
+            for name, tensor in together.items()
+        )
+
+    def close(self) -> None:
+        self._session = None
+
+
+def _check_signature(session: ort.InferenceSession, signature: Signature) -> None:
+    """Raise LoadError unless the graph has the declared names, datatypes and ranks."""
+    for kind, declared, actual in (
+        ("input", signature.inputs, session.get_inputs()),
+        ("output", signature.outputs, session.get_outputs()),
+    ):
+        by_name = {tensor.name: tensor for tensor in actual}
+        missing = by_name.keys() - declared.keys() if kind == "input" else declared.keys() - by_name.keys()
+        unknown = declared.keys() - by_name.keys()
+        if missing or unknown:
+            raise LoadError(f"the artifact's {kind}s are {sorted(by_name)}, declared are {sorted(declared)}")
+        for name, spec in declared.items():
+            tensor = by_name[name]
+            datatype = ONNX_DATATYPES.get(tensor.type, tensor.type)
+            if datatype != spec.datatype:
+                raise LoadError(f"{kind} {name} is {datatype} in the artifact, declared as {spec.datatype}")
+            # An exporter may leave an output's shape open; what is known must agree.
+            if tensor.shape and not _shapes_agree(tensor.shape, spec.shape):
+                raise LoadError(
+                    f"{kind} {name} is {tensor.shape} in the artifact, declared as {list(spec.shape)}"
+                )
+
+
+def _shapes_agree(actual: list[int | str | None], declared: tuple[int, ...]) -> bool:
+    """A size that the graph fixes must be declared; one that it leaves open may be declared as anything."""
+    return len(actual) == len(declared) and all(
+        not isinstance(size, int) or size == wanted for size, wanted in zip(actual, declared, strict=True)
+    )
+
+
+def _sample(generator: np.random.Generator, datatype: str, shape: tuple[int, ...]) -> Tensor:
+    size = (1, *(1 if dimension == -1 else dimension for dimension in shape[1:]))
+    if datatype == "BYTES":
+        tensor = np.empty(size, dtype=object)
+        tensor[...] = str(generator.integers(10)).encode()
+        return tensor
+    dtype = DATATYPES[datatype].dtype
+    return (
+        generator.random(size).astype(dtype)
+        if dtype.kind == "f"
+        else generator.integers(0, 2, size).astype(dtype)
+    )
+
+
+def _same(left: Tensor, right: Tensor) -> bool:
+    if left.shape != right.shape:
+        return False
+    if left.dtype.kind == "f":
+        # A batch may take another kernel than a single row, so the last digits may differ.
+        return bool(np.allclose(left, right, rtol=1e-2, atol=1e-3, equal_nan=True))
+    return bool(np.array_equal(left, right))
+
+
+def _text(tensor: Tensor) -> Tensor:
+    """BYTES as ONNX Runtime's strings. Raises PredictError when they are no UTF-8."""
+    text = np.empty(tensor.size, dtype=object)
+    try:
+        text[:] = [value if isinstance(value, str) else value.decode() for value in tensor.reshape(-1)]
+    except UnicodeDecodeError as error:
+        raise PredictError("the model takes UTF-8 text", invalid_input=True) from error
+    return text.reshape(tensor.shape)
