@@ -10,6 +10,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -35,7 +36,6 @@ APP = "openclaw_app"
 DATABASE = "openclaw"
 PORT = 5432  # names the socket file; nothing listens on TCP
 START_TIMEOUT_S = 60.0
-AS_ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
 # For throw-away servers: a crash may lose everything.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -233,8 +233,17 @@ class EmbeddedPostgres:
 _DISK_HINT = "See that the disk has room and the folder is yours, then start again."
 
 
+@functools.cache
 def _as_ordinary_user() -> tuple[str, ...]:
-    return AS_ORDINARY_USER if os.geteuid() == 0 else ()
+    """How to run PostgreSQL as a user that it accepts: not root, and known to the system's list of users.
+
+    Containers run as root, or under a number without a name; both get a user namespace with an ordinary name in it.
+    """
+    known = {entry.pw_uid for entry in pwd.getpwall()}
+    if os.geteuid() != 0 and os.geteuid() in known:
+        return ()
+    user = max(known - {0}, default=1000)
+    return ("unshare", "--user", f"--map-user={user}", f"--map-group={user}", "--")
 
 
 def _serves(pid: int, data_dir: Path) -> bool:
