@@ -5,3 +5,6 @@ class RegistryConfig(AppConfig):
     name = "inference.registry"
     label = "registry"
     verbose_name = "Models"
+
+    def ready(self) -> None:
+        from inference.registry import policies  # noqa: F401  registers the actions

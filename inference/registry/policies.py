@@ -1,0 +1,17 @@
+"""Who may do what with models and their versions."""
+
+from governance.access.decisions import ActionRule, register
+from governance.principals import Role
+
+READERS = frozenset(
+    {Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST}
+)
+KEEPERS = frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.SYSTEM})
+
+register(
+    ActionRule("registry.model.view", roles=READERS, scopes=frozenset({"models:read"})),
+    ActionRule("registry.version.view", roles=READERS, scopes=frozenset({"models:read"})),
+    ActionRule("registry.version.register", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
+    ActionRule("registry.version.evaluate", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
+    ActionRule("registry.version.retire", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
+)

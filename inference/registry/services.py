@@ -1,0 +1,191 @@
+"""Every change of the model registry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from governance.access.broadcast import announce
+from governance.access.decisions import require
+from governance.audit.services import record
+from governance.errors import Conflict, InvalidInput, NotFound
+from governance.principals import Principal
+from governance.refs import ObjectRef
+from inference.registry.artifacts import StoredArtifact, is_intact, store_artifact
+from inference.registry.models import NAME_PATTERN, VERSION_PATTERN, Model, ModelVersion
+from inference.registry.signatures import checked_tensors
+from inference.registry.states import VERSION_STATES
+
+State = ModelVersion.State
+# The formats that a serving runtime loads; the others are kept for training and compression.
+SERVABLE = frozenset({ModelVersion.Format.ONNX})
+
+RetirementGuard = Callable[[ModelVersion], str]
+_guards: list[RetirementGuard] = []
+
+
+def guard_retirement(guard: RetirementGuard) -> None:
+    """Let an app above have a say: `guard` returns why a version cannot be retired, or nothing."""
+    if guard not in _guards:
+        _guards.append(guard)
+
+
+def register_model_version(
+    *,
+    principal: Principal,
+    model_name: str,
+    version: str,
+    artifact: Path,
+    format: str,
+    inputs: list[dict[str, Any]],
+    outputs: list[dict[str, Any]],
+    card: str,
+    source: ObjectRef,
+    labels: list[str],
+    metrics: dict[str, Any] | None = None,
+    expected_sha256: str = "",
+) -> ModelVersion:
+    """Take an artifact into the principal's tenant as a version of a model, and make it ready if it can be served.
+
+    Idempotent: the same version with the same bytes and signature is returned as it is. Raises Conflict when the
+    version exists with other ones, InvalidInput when a name, format or signature is not acceptable.
+    """
+    require(principal, "registry.version.register")
+    tenant_id = principal.tenant_id
+    if tenant_id is None:
+        raise InvalidInput(_("A model version belongs to a tenant; choose one."))
+    if not re.fullmatch(NAME_PATTERN, model_name) or len(model_name) > 64:
+        raise InvalidInput(_("“%(name)s” is no name for a model.") % {"name": model_name})
+    if not re.fullmatch(VERSION_PATTERN, version):
+        raise InvalidInput(_("“%(version)s” is no version.") % {"version": version})
+    if format not in ModelVersion.Format.values:
+        raise InvalidInput(
+            _("The format %(format)s is not accepted.") % {"format": format},
+            hint=_("Export the model as ONNX, or its weights as safetensors."),
+        )
+    signature = {"inputs": checked_tensors(inputs, "inputs"), "outputs": checked_tensors(outputs, "outputs")}
+    # Before the transaction: hashing and copying a large file must not hold locks. Left-overs are harmless, because
+    # the same bytes always get the same path.
+    stored = store_artifact(tenant_id=tenant_id, source=artifact, expected_sha256=expected_sha256)
+    with transaction.atomic():
+        model, _created = Model.objects.get_or_create(tenant_id=tenant_id, name=model_name)
+        Model.objects.select_for_update(of=("self",)).get(pk=model.pk)
+        known = ModelVersion.objects.filter(model=model, version=version).first()
+        if known is not None:
+            return _same_or_conflict(known, stored, signature)
+        made = ModelVersion.objects.create(
+            tenant_id=tenant_id,
+            model=model,
+            version=version,
+            format=format,
+            sha256=stored.sha256,
+            size_bytes=stored.size_bytes,
+            card=card,
+            labels=labels,
+            metrics=metrics or {},
+            source_type=source.type,
+            source_id=source.id,
+            source_digest=source.digest,
+            source_label=source.label[:200],
+            **signature,
+        )
+        record(
+            principal=principal,
+            action="registry.version.register",
+            target=ObjectRef.of(made, digest=made.sha256),
+            tenant_id=tenant_id,
+            details={"source_type": source.type, "source_id": source.id, "source_digest": source.digest},
+        )
+        if format in SERVABLE:
+            _change_state(made, State.READY, principal=principal, reason="")
+    return made
+
+
+def make_ready(*, principal: Principal, version_id: UUID, reason: str = "") -> ModelVersion:
+    """Allow a registered version to be served, after its artifact was verified once more."""
+    with transaction.atomic():
+        version = _locked(version_id)
+        require(principal, "registry.version.register", version)
+        if version.format not in SERVABLE:
+            raise Conflict(_("No serving runtime loads the format %(format)s.") % {"format": version.format})
+        if not is_intact(version.tenant_id, version.sha256):
+            raise Conflict(
+                _("The artifact on disk is missing or changed."), hint=_("Install the version again.")
+            )
+        _change_state(version, State.READY, principal=principal, reason=reason)
+    return version
+
+
+def retire_version(*, principal: Principal, version_id: UUID, reason: str) -> ModelVersion:
+    """End a version's service for good. Refused while it still receives traffic."""
+    with transaction.atomic():
+        version = _locked(version_id)
+        require(principal, "registry.version.retire", version)
+        VERSION_STATES.check(version.state, State.RETIRED, principal.roles)
+        if objections := [text for guard in _guards if (text := guard(version))]:
+            raise Conflict(objections[0])
+        _change_state(version, State.RETIRED, principal=principal, reason=reason)
+        announce("endpoint", str(version.id))
+    return version
+
+
+def record_evaluation(*, principal: Principal, version_id: UUID, metrics: dict[str, Any]) -> ModelVersion:
+    """Keep figures of an evaluation (names to numbers) beside what is already known of the version."""
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in metrics.values()):
+        raise InvalidInput(_("An evaluation is a set of named numbers."))
+    with transaction.atomic():
+        version = _locked(version_id)
+        require(principal, "registry.version.evaluate", version)
+        version.metrics = version.metrics | metrics
+        version.save(update_fields=["metrics"])
+        record(
+            principal=principal,
+            action="registry.version.evaluate",
+            target=ObjectRef.of(version, digest=version.sha256),
+            tenant_id=version.tenant_id,
+            details=metrics,
+        )
+    return version
+
+
+def _locked(version_id: UUID) -> ModelVersion:
+    rows = ModelVersion.objects.select_for_update(of=("self",)).select_related("model")
+    version = rows.filter(pk=version_id).first()
+    if version is None:
+        raise NotFound(_("There is no such model version."))
+    return version
+
+
+def _same_or_conflict(
+    known: ModelVersion, stored: StoredArtifact, signature: dict[str, list[dict[str, Any]]]
+) -> ModelVersion:
+    if known.sha256 == stored.sha256 and {"inputs": known.inputs, "outputs": known.outputs} == signature:
+        return known
+    raise Conflict(
+        _("Version %(version)s of “%(name)s” already exists with another artifact or signature.")
+        % {"version": known.version, "name": known.model.name},
+        hint=_("A version never changes; register it under a new number."),
+    )
+
+
+def _change_state(version: ModelVersion, target: str, *, principal: Principal, reason: str) -> None:
+    source = version.state
+    VERSION_STATES.check(source, target, principal.roles)
+    version.state = target
+    version.state_changed_at = timezone.now()
+    version.save(update_fields=["state", "state_changed_at"])
+    record(
+        principal=principal,
+        action=f"registry.version.{target}",
+        target=ObjectRef.of(version, digest=version.sha256),
+        tenant_id=version.tenant_id,
+        reason=reason,
+        details={"from": str(source), "to": str(target)},
+    )

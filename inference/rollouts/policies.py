@@ -1,0 +1,22 @@
+"""Who may do what with endpoints. A program's own right to call one is an object grant, given one by one."""
+
+from governance.access.decisions import ActionRule, register
+from governance.principals import Role
+
+READERS = frozenset(
+    {Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST}
+)
+KEEPERS = frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.SYSTEM})
+INVOKE_GRANT = "rollouts.invoke_endpoint"
+
+register(
+    ActionRule("rollouts.endpoint.view", roles=READERS, scopes=frozenset({"models:read"})),
+    ActionRule("rollouts.endpoint.create", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
+    ActionRule("rollouts.endpoint.split", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
+    ActionRule(
+        "rollouts.endpoint.invoke",
+        roles=frozenset({Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST}),
+        scopes=frozenset({"models:infer"}),
+        grant=INVOKE_GRANT,
+    ),
+)

@@ -1,0 +1,90 @@
+"""Reading endpoints: the snapshot that the hot route routes by, and the lists that people see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Prefetch, QuerySet
+
+from governance.principals import Principal
+from governance.tenants.context import tenant_context
+from inference.registry.models import ModelVersion
+from inference.rollouts.models import Endpoint, EndpointArm
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One version behind an endpoint. `weight` is in percent; 0 means: only when its version is named."""
+
+    version_id: UUID
+    version: str
+    weight: int
+    artifact_path: Path
+    sha256: str
+    inputs: tuple[dict[str, Any], ...]
+    outputs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSnapshot:
+    """An endpoint as it is now; its arms in a stable order, oldest version first."""
+
+    id: UUID
+    tenant_id: UUID
+    name: str
+    arms: tuple[Arm, ...]
+
+
+def endpoint_snapshot(tenant_id: UUID, name: str) -> EndpointSnapshot | None:
+    """The tenant's endpoint of that name with its ready versions; None when there is none.
+
+    One query in a transaction of its own.
+    """
+    with tenant_context(tenant_id), transaction.atomic():
+        rows = list(
+            EndpointArm.objects.select_related("endpoint", "model_version")
+            .filter(
+                endpoint__name=name,
+                tenant_id=tenant_id,
+                model_version__state=ModelVersion.State.READY,
+            )
+            .order_by("model_version_id")
+        )
+    if not rows:
+        return None
+    endpoint = rows[0].endpoint
+    return EndpointSnapshot(
+        id=endpoint.id, tenant_id=tenant_id, name=endpoint.name, arms=tuple(_arm(row) for row in rows)
+    )
+
+
+def endpoint_names(tenant_id: UUID) -> tuple[str, ...]:
+    """The names of the tenant's endpoints, sorted. Own transaction."""
+    with tenant_context(tenant_id), transaction.atomic():
+        return tuple(
+            Endpoint.objects.filter(tenant_id=tenant_id).order_by("name").values_list("name", flat=True)
+        )
+
+
+def visible_endpoints(principal: Principal) -> QuerySet[Endpoint]:
+    """The endpoints of the principal's tenant (every tenant's for the platform) with their arms."""
+    arms = EndpointArm.objects.select_related("model_version").order_by("model_version_id")
+    rows = Endpoint.objects.select_related("model", "tenant").prefetch_related(Prefetch("arms", arms))
+    return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
+
+
+def _arm(row: EndpointArm) -> Arm:
+    version = row.model_version
+    return Arm(
+        version_id=version.id,
+        version=version.version,
+        weight=row.weight,
+        artifact_path=version.artifact,
+        sha256=version.sha256,
+        inputs=tuple(version.inputs),
+        outputs=tuple(version.outputs),
+    )
