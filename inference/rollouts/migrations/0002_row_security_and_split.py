@@ -17,10 +17,8 @@ BEGIN
     IF TG_OP <> 'INSERT' THEN touched := touched || OLD.endpoint_id; END IF;
     IF TG_OP <> 'DELETE' THEN touched := touched || NEW.endpoint_id; END IF;
     PERFORM set_config('openclaw.scope', 'platform', true);
-    PERFORM set_config('openclaw.scope', 'platform', true);
     SELECT endpoint_id INTO broken FROM rollouts_endpointarm WHERE endpoint_id = ANY (touched)
         GROUP BY endpoint_id HAVING sum(weight) <> 100 LIMIT 1;
-    PERFORM set_config('openclaw.scope', scope, true);
     PERFORM set_config('openclaw.scope', scope, true);
     IF broken IS NOT NULL THEN
         RAISE EXCEPTION 'The traffic split of endpoint % does not sum to 100 percent.', broken
