@@ -125,20 +125,25 @@ def created_at(pid: int) -> float:
 
 
 def end_left_over(pid: int, created: float, stop_signal: signal.Signals, *, grace_s: float = 10.0) -> bool:
-    """Stop a process that an earlier, killed runner left behind; returns whether there was one.
+    """Stop a process group that an earlier, killed runner left behind; returns whether there was one.
 
     `created` must match, so that a process that merely got the same id is left alone.
     """
-    if not pid or not created or abs(created_at(pid) - created) > 1.0:
+    now = created_at(pid)
+    if not pid or not created or (now and abs(now - created) > 1.0):
         return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, stop_signal)
-    deadline = time.monotonic() + grace_s
-    while time.monotonic() < deadline and _is_running(pid):
-        time.sleep(0.05)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    return True
+    if now:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, stop_signal)
+        deadline = time.monotonic() + grace_s
+        while time.monotonic() < deadline and _is_running(pid):
+            time.sleep(0.05)
+    members = _group(pid, created)
+    if members:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        psutil.wait_procs(members, timeout=5)
+    return bool(now or members)
 
 
 def rotate(log: Path, *, limit_bytes: int = LOG_LIMIT_BYTES) -> bool:
@@ -161,6 +166,16 @@ def tail(path: Path, *, lines: int) -> str:
         stream.seek(max(0, path.stat().st_size - 16_384))
         text = stream.read().decode("utf-8", errors="replace")
     return "\n".join(text.splitlines()[-lines:])
+
+
+def _group(pid: int, created: float) -> list[psutil.Process]:
+    """The living members of the group that `pid` led: an id in use by a group is given to no new process."""
+    members = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == pid and process.create_time() >= created - 1.0:
+                members.append(process)
+    return members
 
 
 def _is_running(pid: int) -> bool:

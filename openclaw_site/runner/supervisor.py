@@ -168,6 +168,7 @@ class Supervisor:
                 watched.crashes = 0
             return
         if not watched.restart_at:
+            child.kill()  # what it left of its group: a worker without its leader must not go on answering
             delay = min(2.0**watched.crashes, LONGEST_BACK_OFF_S)
             watched.crashes += 1
             watched.restart_at = now + delay
