@@ -1,0 +1,96 @@
+"""The demo's tenants and people: one account per role, with random passwords that only this checkout knows.
+
+Runs inside Django (`openclaw manage seed_demo`); doing it again changes nothing but a password that was lost.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from governance.access.services import add_membership, create_person, create_tenant
+from governance.audit.services import platform_tenant_id, record
+from governance.principals import SYSTEM, Role
+from governance.refs import ObjectRef
+from governance.tenants.context import platform_scope
+from governance.tenants.models import Tenant, User
+from openclaw_site.secret_files import SecretFiles
+
+FILE = "demo-accounts.json"
+PLATFORM, COMPANY, PARTNER = "platform", "demo", "acme-vision"
+TENANTS = (
+    (PLATFORM, "OpenClaw", Tenant.Kind.PLATFORM),
+    (COMPANY, "Demo company", Tenant.Kind.ORGANISATION),
+    (PARTNER, "Acme Vision", Tenant.Kind.PARTNER),
+)
+PEOPLE = (
+    ("administrator", PLATFORM, Role.PLATFORM_ADMIN),
+    ("reviewer", PLATFORM, Role.REVIEWER),
+    ("second-reviewer", PLATFORM, Role.REVIEWER),
+    ("ethics-officer", PLATFORM, Role.ETHICS_OFFICER),
+    ("auditor", PLATFORM, Role.AUDITOR),
+    ("tenant-admin", COMPANY, Role.TENANT_ADMIN),
+    ("developer", COMPANY, Role.DEVELOPER),
+    ("data-scientist", COMPANY, Role.DATA_SCIENTIST),
+    ("partner", PARTNER, Role.PARTNER),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person of the demo, as written to the accounts file."""
+
+    role: str
+    username: str
+    password: str
+    tenant: str
+
+
+def seed() -> list[Account]:
+    """Make what is missing and return every account; the file is written last, in one step, with mode 0600."""
+    files = SecretFiles(settings.OPENCLAW_VAR / "secrets")
+    known = _known(files)
+    with platform_scope(), transaction.atomic():
+        tenants = {slug: _tenant(slug, name, kind) for slug, name, kind in TENANTS}
+        accounts = [_account(name, tenants[slug], role, known.get(name, "")) for name, slug, role in PEOPLE]
+    files.write(FILE, json.dumps({"accounts": [asdict(account) for account in accounts]}, indent=2))
+    return accounts
+
+
+def _known(files: SecretFiles) -> dict[str, str]:
+    path = files.path(FILE)
+    if not path.exists():
+        return {}
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {account["username"]: account["password"] for account in data["accounts"]}
+
+
+def _tenant(slug: str, name: str, kind: Tenant.Kind) -> Tenant:
+    found = Tenant.objects.filter(slug=slug).first()
+    if found is None and kind == Tenant.Kind.PLATFORM:
+        found = Tenant.objects.filter(kind=kind).first()
+    if found is None and kind == Tenant.Kind.PLATFORM:
+        found = Tenant.objects.create(
+            slug=slug, name=name, kind=kind
+        )  # the audit log needs it before its entry
+        platform_tenant_id.cache_clear()
+    return found or create_tenant(principal=SYSTEM, slug=slug, name=name, kind=kind)
+
+
+def _account(username: str, tenant: Tenant, role: Role, password: str) -> Account:
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        password = password or secrets.token_urlsafe(15)
+        user = create_person(principal=SYSTEM, username=username, password=password)
+    elif not password or not user.check_password(password):
+        password = secrets.token_urlsafe(15)
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        record(principal=SYSTEM, action="access.password.change", target=ObjectRef.of(user))
+    add_membership(principal=SYSTEM, user=user, tenant_id=tenant.id, role=role)
+    return Account(role=role.value, username=username, password=password, tenant=tenant.name)
