@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.views import redirect_to_login
+from django.contrib.auth.views import redirect_to_login
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -71,6 +73,8 @@ class PrincipalMiddleware:
                     response = _in_transaction(request, view, args, kwargs)
         except DomainError as error:
             _keep_refusal(error)
+            if isinstance(error, AccessDenied) and not principal.is_authenticated:
+                return redirect_to_login(request.get_full_path())
             return error_page(request, error)
         # The API's exception handler has already answered; what it refused is kept here, after the rollback.
         _keep_refusal(getattr(request, "refusal", None))
@@ -90,7 +94,8 @@ def _in_transaction(
 
 
 def _keep_refusal(error: object) -> None:
-    if isinstance(error, AccessDenied):
+    # Who is not signed in has no identity to hold to account; a scanner must not be able to fill the log.
+    if isinstance(error, AccessDenied) and error.decision.principal.is_authenticated:
         record_refusal(error)
 
 
@@ -109,6 +114,9 @@ def principal_of(request: HttpRequest) -> Principal:
 
 
 def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
-    """The readable page for a rule that said no."""
+    """The readable page for a rule that said no; somebody who is not signed in is asked to sign in first."""
+    principal: Principal = request.principal  # type: ignore[attr-defined]
+    if isinstance(error, AccessDenied) and not principal.is_authenticated and request.method == "GET":
+        return redirect_to_login(request.get_full_path())
     context = {"error": error, "status": error.status}
     return render(request, "errors/domain_error.html", context, status=error.status)

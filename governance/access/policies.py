@@ -1,11 +1,15 @@
 """The actions of the ground floor and who may do them."""
 
 from governance.access.decisions import ActionRule, register
+from governance.access.scopes import SCOPES
 from governance.principals import Role
 
 ADMINISTRATORS = frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN})
 
 register(
+    ActionRule(
+        "access.principal.view", roles=frozenset(set(Role) - {Role.SYSTEM}), scopes=frozenset(SCOPES)
+    ),
     ActionRule(
         "tenants.tenant.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN})
     ),
@@ -27,6 +31,8 @@ register(
         scopes=frozenset({"audit:read"}),
     ),
     ActionRule("site.console.open", roles=frozenset(set(Role) - {Role.SERVICE, Role.SYSTEM, Role.PARTNER})),
+    ActionRule("site.portal.open", roles=frozenset({Role.PARTNER})),
+    ActionRule("site.console.applications", roles=ADMINISTRATORS | {Role.DEVELOPER}),
     ActionRule(
         "site.metrics.read",
         roles=frozenset({Role.PLATFORM_ADMIN, Role.SERVICE}),

@@ -33,10 +33,14 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         transaction.set_rollback(True)
     request = context["request"]._request
     if isinstance(error, AccessDenied):
-        request.refusal = error
         if not request.principal.is_authenticated:
-            error_type: Exception = exceptions.NotAuthenticated()
-            return _from_drf(error_type, context)
+            return _problem(
+                HTTPStatus.UNAUTHORIZED,
+                _("This needs a valid access token or a signed-in person."),
+                code="not-authenticated",
+                headers={"WWW-Authenticate": 'Bearer realm="OpenClaw"'},
+            )
+        request.refusal = error
     if isinstance(error, DomainError):
         return _problem(
             error.status, str(error.message), code=error.code, hint=str(error.hint), errors=error.errors
@@ -58,13 +62,15 @@ def _from_drf(error: Exception, context: dict[str, Any]) -> Response | None:
             errors=_field_errors(response.data),
             headers=response.headers,
         )
+    code = getattr(error, "default_code", "error").replace("_", "-")
     if isinstance(error, (Http404, exceptions.NotFound)):
+        code = "not-found"
         text = _("There is no such thing here, or you may not see it.")
     elif isinstance(error, PermissionDenied):
+        code = "access-denied"
         text = _("You may not do this.")
     else:
         text = str(getattr(error, "detail", error))
-    code = getattr(error, "default_code", "error").replace("_", "-")
     return _problem(response.status_code, text, code=code, headers=response.headers)
 
 
