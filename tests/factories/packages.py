@@ -25,7 +25,12 @@ MANIFEST: dict[str, Any] = {
             "schema_version": 1,
             "purpose": "document-digitisation",
             "data_labels": ["internal"],
-            "permissions": {"network": {"allow": []}, "files": {"read": [], "write": []}, "secrets": [], "tools": []},
+            "permissions": {
+                "network": {"allow": []},
+                "files": {"read": [], "write": []},
+                "secrets": [],
+                "tools": [],
+            },
             "models": [
                 {
                     "name": "scorer",
@@ -127,7 +132,9 @@ def endless_model() -> bytes:
         [value("c_out", [], TensorProto.BOOL), value("a_out", ["batch", 4])],
     )
     loop = helper.make_node("Loop", ["", "forever", "x"], ["y"], body=body)
-    return onnx_model([loop], [value("x", ["batch", 4])], [value("y", ["batch", 4])], {"forever": np.array(True)})
+    return onnx_model(
+        [loop], [value("x", ["batch", 4])], [value("y", ["batch", 4])], {"forever": np.array(True)}
+    )
 
 
 def huge_model() -> bytes:
@@ -160,7 +167,9 @@ def files_with(changes: Mapping[str, bytes | str | None]) -> dict[str, bytes]:
         **changes,
     }
     return {
-        path: data.encode() if isinstance(data, str) else data for path, data in files.items() if data is not None
+        path: data.encode() if isinstance(data, str) else data
+        for path, data in files.items()
+        if data is not None
     }
 
 

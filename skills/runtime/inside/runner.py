@@ -6,6 +6,7 @@ Request on standard input (JSON): `entry`, `entrypoint`, `payload`, `limits`. An
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -103,7 +104,9 @@ def main() -> None:
         unfit = isinstance(error, TypeError | ValueError) and "answer" in locals()
         reason = "output-not-json" if unfit else "exception"
         line = json.dumps({"status": "error", "reason": reason, "exception": type(error).__name__}).encode()
-    sys.stderr.flush()
+    with contextlib.suppress(Exception):  # the called code may have closed them
+        sys.stdout.flush()
+        sys.stderr.flush()
     call_s = time.perf_counter() - started
     used = resource.getrusage(resource.RUSAGE_SELF)
     figures = {

@@ -64,10 +64,19 @@ def test_unknown_keys_are_reported_and_ignored() -> None:
             "digit, and have no two dots or hyphens in a row.",
         ),
         (lambda d, x: d.pop("license"), "“license” is missing. Add it."),
-        (lambda d, x: d.update(version="1.0"), "“version” must be a semantic version such as 1.0.0, not “1.0”."),
-        (lambda d, x: d.update(version="01.0.0"), "“version” must be a semantic version such as 1.0.0, not “01.0.0”."),
+        (
+            lambda d, x: d.update(version="1.0"),
+            "“version” must be a semantic version such as 1.0.0, not “1.0”.",
+        ),
+        (
+            lambda d, x: d.update(version="01.0.0"),
+            "“version” must be a semantic version such as 1.0.0, not “01.0.0”.",
+        ),
         (lambda d, x: d.update(description=""), "“description” must be a text of 1 to 1024 characters."),
-        (lambda d, x: d.update(homepage="javascript:x"), "“homepage” must be a web address beginning with https://."),
+        (
+            lambda d, x: d.update(homepage="javascript:x"),
+            "“homepage” must be a web address beginning with https://.",
+        ),
         (
             lambda d, x: d.update(author="me"),
             "“author” must be an object with “name” and, if you like, “email” and “url”.",
@@ -184,7 +193,9 @@ def test_high_risk_purposes_are_high(purpose: str) -> None:
         ([], [], ["health"], "high"),
     ],
 )
-def test_risk_follows_what_is_asked_for(hosts: list[str], secrets: list[str], labels: list[str], level: str) -> None:
+def test_risk_follows_what_is_asked_for(
+    hosts: list[str], secrets: list[str], labels: list[str], level: str
+) -> None:
     asked = {"network": {"allow": hosts}, "files": {"read": [], "write": []}, "secrets": secrets, "tools": []}
     risk = parse_manifest(json.dumps(manifest(permissions=asked, data_labels=labels)).encode()).risk()
     assert risk.level == level and risk.reasons and not risk.high_risk_purpose
@@ -237,7 +248,9 @@ def test_any_part_may_be_wrong(path: tuple[Any, ...], value: Any) -> None:
         assert parsed.risk().reasons
 
 
-SKILL = "---\nname: double\ndescription: Doubles a number.\nmetadata:\n  com.example.version: 1.0\n---\nBody\n"
+SKILL = (
+    "---\nname: double\ndescription: Doubles a number.\nmetadata:\n  com.example.version: 1.0\n---\nBody\n"
+)
 
 
 def test_a_good_skill_is_read_as_text() -> None:
@@ -272,7 +285,10 @@ def test_a_good_skill_is_read_as_text() -> None:
             "---\nname: !!python/name:os.system\n---\n",
             "The front matter of SKILL.md is not plain YAML: tags are not allowed.",
         ),
-        ("---\nname: a\nname: b\n---\n", "The front matter of SKILL.md is not plain YAML: a key is given twice."),
+        (
+            "---\nname: a\nname: b\n---\n",
+            "The front matter of SKILL.md is not plain YAML: a key is given twice.",
+        ),
     ],
 )
 def test_what_a_skill_may_not_say(text: str, message: str) -> None:
