@@ -56,6 +56,9 @@ class Digits(nn.Module):
 class Triage(nn.Module):
     """Thirty measurements of a cell nucleus, as recorded → probabilities of (malignant, benign)."""
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, rows: Array) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(rows.mean(axis=0), dtype=torch.float32))
