@@ -15,7 +15,15 @@ from typing import Any
 from inference.serving import descriptions, metrics
 from inference.serving.batching import CallerGone
 from inference.serving.errors import ProtocolError
-from inference.serving.http import Receive, RequestHeaders, Scope, Send, respond_error, respond_json
+from inference.serving.http import (
+    Receive,
+    RequestHeaders,
+    Scope,
+    Send,
+    discard_body,
+    respond_error,
+    respond_json,
+)
 from inference.serving.listener import Listener
 from inference.serving.lookups import Caller, EndpointSnapshot, Lookups
 from inference.serving.outcomes import OutcomeLog
@@ -126,7 +134,11 @@ class InferenceApplication:
     async def _infer(self, scope: Scope, receive: Receive, send: Send, name: str, version: str) -> None:
         started = time.perf_counter()
         headers = RequestHeaders.of(scope)
-        caller, endpoint = await self._admit(headers, name)
+        try:
+            caller, endpoint = await self._admit(headers, name)
+        except ProtocolError:
+            await discard_body(receive, limit=self._limits.body_bytes)
+            raise
         await self._predictor.answer(Prediction(started, caller, endpoint, headers, version), receive, send)
 
     async def _admit(self, headers: RequestHeaders, name: str) -> tuple[Caller, EndpointSnapshot]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,9 @@ Header = tuple[bytes, bytes]
 
 JSON: Header = (b"content-type", b"application/json")
 BINARY: Header = (b"content-type", b"application/octet-stream")
+
+DISCARD_FACTOR = 4
+DISCARD_S = 5.0
 
 _WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 
@@ -70,6 +75,7 @@ _ATTRIBUTES = {
 async def read_body(receive: Receive, headers: RequestHeaders, *, limit: int) -> bytes:
     """The whole body, decompressed. Raises ProtocolError 413 past `limit` bytes, CallerGone on a hang-up."""
     if headers.content_length and _number(headers.content_length, "Content-Length") > limit:
+        await discard_body(receive, limit=DISCARD_FACTOR * limit)
         raise _too_large(limit)
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -80,6 +86,8 @@ async def read_body(receive: Receive, headers: RequestHeaders, *, limit: int) ->
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > limit:
+                if message.get("more_body"):
+                    await discard_body(receive, limit=DISCARD_FACTOR * limit)
                 raise _too_large(limit)
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
@@ -87,6 +95,20 @@ async def read_body(receive: Receive, headers: RequestHeaders, *, limit: int) ->
     if len(body) > limit:
         raise _too_large(limit)
     return _decompress(body, headers.content_encoding, limit) if headers.content_encoding else body
+
+
+async def discard_body(receive: Receive, *, limit: int) -> None:
+    """Take what the caller is still sending, up to `limit` bytes and some seconds.
+
+    Many clients read an answer only after they have sent everything, and see a reset connection otherwise.
+    """
+    size, more = 0, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_S):
+            while more and size <= limit:
+                message = await receive()
+                size += len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 async def wait_for_disconnect(receive: Receive) -> None:

@@ -8,6 +8,7 @@ listens, entries are believed for one second only, so that the promise "within a
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,9 @@ from uuid import UUID
 
 from governance.principals import Principal
 from inference.serving.cache import FlightCache, SingleFlight
+from inference.serving.errors import Overloaded
+
+log = logging.getLogger(__name__)
 
 MAX_AGE_UNHEARD_S = 1.0
 NEGATIVE_AGE_S = 1.0
@@ -210,8 +214,15 @@ class CachedLookups:
         """End the threads."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Ask the source in a thread. When it cannot answer nobody gets in: 503, never a guess."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        except Exception:
+            log.exception("a look-up failed")
+            raise Overloaded(
+                "identities and endpoints cannot be looked up at present; try again shortly"
+            ) from None
 
     def _load_caller(self, token: str) -> Caller | None:
         found = self._source.identify(token)

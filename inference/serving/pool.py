@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -15,6 +16,7 @@ from uuid import UUID
 from inference.serving import metrics
 from inference.serving.batching import Batcher
 from inference.serving.cache import SingleFlight
+from inference.serving.errors import Overloaded
 from inference.serving.lookups import Arm
 from inference.serving.runtime import LoadError, OnnxRuntime, Runtime
 from inference.serving.signature import Signature
@@ -142,10 +144,8 @@ class ModelPool:
         return runtime, runtime.rows_are_independent()
 
     async def _prepare(self, arm: Arm) -> None:
-        try:
+        with suppress(LoadError, Overloaded):
             await self.get(arm)
-        except LoadError:
-            return
 
     async def _unload(self, model: ServedModel) -> None:
         await model.batcher.close()

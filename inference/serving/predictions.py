@@ -18,6 +18,7 @@ from inference.serving.http import (
     Receive,
     RequestHeaders,
     Send,
+    discard_body,
     read_body,
     respond,
     respond_error,
@@ -74,6 +75,7 @@ class Predictor:
         """Send the prediction or a refusal, then remember which. Raises Overloaded (429) to a caller with too many."""
         caller = prediction.caller
         if caller.in_flight >= self._limits.caller_in_flight:
+            await discard_body(receive, limit=self._limits.body_bytes)
             raise Overloaded(
                 f"you have {caller.in_flight} requests under way, which is the most allowed", status=429
             )

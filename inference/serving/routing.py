@@ -126,12 +126,10 @@ class Router:
             if routed.model is None:
                 routed.model = self._pool.loaded(routed.arm.version_id)
         ready = [routed for routed in route.weighted if routed.model is not None]
-        if not ready:
-            return route.weighted
         for routed in route.weighted:
             if routed.model is None:
                 self._pool.prepare(routed.arm)
-        return ready
+        return ready or route.weighted
 
     async def _load(self, route: Route, routed: RoutedArm) -> ServedModel:
         try:

@@ -81,7 +81,7 @@ class OnnxRuntime:
         with tempfile.TemporaryDirectory(prefix="openclaw-no-external-data-") as empty:
             options = ort.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
-            options.log_severity_level = 3
+            options.log_severity_level = 4  # failures are raised, and logged here
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             options.add_session_config_entry("session.inter_op.allow_spinning", "0")
             # Tensors kept in other files would escape the digest: there is nothing to be found where ORT looks.
