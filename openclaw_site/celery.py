@@ -13,6 +13,9 @@ app = Celery("openclaw", task_cls="governance.tenants.tasks:TenantTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
+# Registers the signal handlers that tell the console which workers are alive.
+import openclaw_site.heartbeats  # noqa: E402, F401
+
 
 @worker_init.connect
 def refuse_unsafe_database_role(**kwargs: object) -> None:

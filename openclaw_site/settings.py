@@ -12,6 +12,9 @@ from csp.constants import NONCE, NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
 from openclaw_site.config import CHECKOUT, OWNER_ROLE, load
+from openclaw_site.console.look import UNFOLD
+
+__all__ = ["UNFOLD"]  # how the admin pages look; read by django-unfold
 
 CONFIG = load()
 
@@ -41,7 +44,7 @@ MARKETPLACE_APPS = [
     "marketplace.installs",
 ]
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # not the default one, which would put its own site in place of ours
     "openclaw_site.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -100,6 +103,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.messages.context_processors.messages",
                 "django.template.context_processors.i18n",
                 "csp.context_processors.nonce",
+                "openclaw_site.console.context.shell",
             ],
         },
     }
@@ -141,6 +145,8 @@ CSRF_COOKIE_NAME = "openclaw_csrf"
 
 GUARDIAN_RAISE_403 = True
 ANONYMOUS_USER_NAME = None
+# Object grants are asked for at the decision point alone, so no authentication backend may answer for them.
+SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours

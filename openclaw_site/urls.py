@@ -6,12 +6,18 @@ from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from openclaw_site import views
+from openclaw_site.console import views as console
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("", include("governance.access.urls")),
     path("language/", set_language, name="set_language"),
+    # The product's own pages stand before the generated ones, whose addresses begin with an app's label.
+    path("console/", console.dashboard),
+    path("console/house/", console.house_part, name="console-house"),
+    path("console/", include("inference.rollouts.urls")),
     path("console/", admin.site.urls),
+    path("partner/", include("marketplace.catalog.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
     path("api/v1/", include("openclaw_site.api_urls")),

@@ -7,6 +7,7 @@ import hmac
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -21,9 +22,11 @@ def home(request: HttpRequest) -> HttpResponse:
     """Where a person's work is: the portal for partners, the console for everybody else, else the sign-in page."""
     principal = request.principal  # type: ignore[attr-defined]
     if not principal.is_authenticated:
+        if request.user.is_authenticated:  # an account without a role anywhere, or of suspended tenants only
+            return render(request, "access/no_role.html", status=403)
         return HttpResponseRedirect(reverse("login"))
     if principal.has_role(Role.PARTNER):
-        return HttpResponseRedirect("/partner/")
+        return HttpResponseRedirect(reverse("partner-home"))
     return HttpResponseRedirect(reverse("admin:index"))
 
 

@@ -7,9 +7,7 @@ from governance.principals import Role
 ADMINISTRATORS = frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN})
 
 register(
-    ActionRule(
-        "access.principal.view", roles=frozenset(set(Role) - {Role.SYSTEM}), scopes=frozenset(SCOPES)
-    ),
+    ActionRule("access.principal.view", roles=frozenset(set(Role) - {Role.SYSTEM}), scopes=frozenset(SCOPES)),
     ActionRule(
         "tenants.tenant.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN})
     ),

@@ -1,12 +1,17 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from governance.access import views
+from governance.access import application_views, views
 
 urlpatterns = [
     path("accounts/login/", views.SignIn.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("accounts/password/", views.ChangePassword.as_view(), name="password-change"),
     path("accounts/tenant/", views.choose_tenant, name="choose-tenant"),
+    path("applications/", application_views.applications, name="applications"),
+    path(
+        "applications/<uuid:application_id>/disable/", application_views.disable, name="application-disable"
+    ),
     path("o/token/", views.Token.as_view(), name="oauth-token"),
     path("o/revoke/", views.RevokeToken.as_view(), name="oauth-revoke"),
 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views import View
@@ -19,6 +20,7 @@ from oauth2_provider import views as oauth_views
 
 from governance.access.middleware import SESSION_TENANT
 from governance.access.principals import memberships_of
+from governance.audit.services import record
 from governance.tenants.context import platform_scope
 from governance.tenants.models import User
 
@@ -28,6 +30,19 @@ class SignIn(auth_views.LoginView):
 
     template_name = "access/login.html"
     redirect_authenticated_user = True
+
+
+class ChangePassword(auth_views.PasswordChangeView):
+    """One's own password; every other session of the account ends."""
+
+    template_name = "access/password_change.html"
+    success_url = reverse_lazy("home")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        record(principal=self.request.principal, action="access.password.change")  # type: ignore[attr-defined]
+        messages.success(self.request, _("Your password has been changed."))
+        return response
 
 
 def client_key(group: str, request: HttpRequest) -> str:

@@ -1,0 +1,116 @@
+"""The base of every console page about stored objects: who may look is decided, and changes go through services."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
+
+from governance.access.decisions import decide
+from governance.errors import DomainError
+from governance.principals import Principal
+
+DASH = "—"
+
+
+def principal_of(request: HttpRequest) -> Principal:
+    """The request's principal, typed."""
+    return request.principal  # type: ignore[attr-defined,no-any-return]
+
+
+class DecisionModelAdmin(ModelAdmin):
+    """Read-only pages that the decision point opens with `view_action`.
+
+    Where a service can make such an object, set `add_action` and override `save_model` to call it. Row security has
+    already restricted the rows; what the decision point refuses is not even listed.
+    """
+
+    view_action: ClassVar[str] = ""
+    add_action: ClassVar[str] = ""
+    list_per_page = 50
+    show_full_result_count = False
+    list_filter_submit = False
+    actions: ClassVar[Any] = None
+
+    def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return decide(principal_of(request), self.view_action, obj).allow
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(self.add_action) and decide(principal_of(request), self.add_action).allow
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Row security shows a tenant what is published as well; the console lists what is the tenant's own."""
+        rows = super().get_queryset(request)
+        principal = principal_of(request)
+        names = {field.name for field in self.model._meta.get_fields()}
+        if not principal.platform and "tenant" in names:
+            rows = rows.filter(tenant_id=principal.tenant_id)
+        return rows
+
+    def try_each(self, request: HttpRequest, rows: QuerySet[Any], change: Any, done: str) -> None:
+        """Call a service for every chosen row and tell how many it was done to, and why not for the others."""
+        count = 0
+        for row in rows:
+            try:
+                change(row)
+                count += 1
+            except DomainError as error:
+                messages.error(request, f"{row}: {error}")
+        if count:
+            messages.success(request, f"{done} ({count})")
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        """The audit log holds what was done; Django's own log is not kept."""
+
+    def log_change(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        """See `log_addition`."""
+
+
+class DecisionInline(TabularInline):
+    """Related rows, read-only, on the page of the object that they belong to."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = True
+    ordering: ClassVar[Any] = ("-id",)
+
+    def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+
+def link_to(row: models.Model | None, label: str = "") -> SafeString | str:
+    """A link to the console page of a related object."""
+    if row is None:
+        return DASH
+    meta = row._meta
+    url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+    return format_html(
+        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', url, label or str(row)
+    )
+
+
+def short_digest(value: str) -> SafeString | str:
+    """The first twelve hex digits of a digest, the rest as a title."""
+    return format_html('<code title="{}">{}</code>', value, value[:12]) if value else DASH

@@ -1,0 +1,58 @@
+"""What every page's frame needs: navigation, tenants to choose from, who is signed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from governance.access.principals import memberships_of
+from governance.principals import Principal
+from governance.tenants.labels import role_label
+from openclaw_site.console.navigation import Group, navigation
+
+
+@dataclass(frozen=True, slots=True)
+class TenantChoice:
+    """A tenant that the person may work in."""
+
+    id: UUID
+    name: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """The frame's contents."""
+
+    signed_in: bool
+    user_name: str
+    roles: str
+    tenant_name: str
+    tenants: list[TenantChoice]
+    navigation: list[Group]
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Template context processor; costs nothing on pages without the frame."""
+    return {"shell": SimpleLazyObject(lambda: build_shell(request))}
+
+
+def build_shell(request: HttpRequest) -> Shell:
+    """Two queries: the person's memberships with their tenants, and nothing else."""
+    principal: Principal = request.principal  # type: ignore[attr-defined]
+    if not principal.is_authenticated:
+        return Shell(False, "", "", "", [], [])
+    memberships = memberships_of(request.user)  # type: ignore[arg-type]
+    names = {m.tenant_id: m.tenant.name for m in memberships}
+    return Shell(
+        signed_in=True,
+        user_name=request.user.get_full_name() or principal.label,  # type: ignore[union-attr]
+        roles=", ".join(role_label(role) for role in sorted(principal.roles)),
+        tenant_name=names.get(principal.tenant_id, "") if principal.tenant_id else "",
+        tenants=[TenantChoice(key, name, key == principal.tenant_id) for key, name in names.items()],
+        navigation=navigation(request),
+    )

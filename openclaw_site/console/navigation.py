@@ -1,0 +1,159 @@
+"""The sidebar: what a principal may open, by the same decisions that the pages themselves ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from governance.access.decisions import decide
+from governance.principals import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry: shown when `action` is allowed. `route` is a URL name."""
+
+    title: str | Promise
+    icon: str
+    route: str
+    action: str
+    count: Callable[[Principal], int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry as the template shows it."""
+
+    title: str | Promise
+    icon: str
+    url: str
+    active: bool
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Entries under one heading."""
+
+    title: str | Promise
+    items: list[Entry]
+
+
+MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
+    (
+        _("Overview"),
+        (Item(_("State of the house"), "monitoring", "admin:index", "site.console.open"),),
+    ),
+    (
+        _("Publishing"),
+        (
+            Item(_("My plugins"), "extension", "partner-home", "site.portal.open"),
+            Item(_("Upload a version"), "upload", "partner-upload", "site.portal.open"),
+            Item(_("Command-line access"), "terminal", "applications", "site.portal.open"),
+        ),
+    ),
+    (
+        _("Review"),
+        (
+            Item(_("Review queue"), "rate_review", "review-queue", "review.submission.claim"),
+            Item(
+                _("Submissions"), "inventory", "admin:review_submission_changelist", "review.submission.claim"
+            ),
+            Item(
+                _("Check runs"), "fact_check", "admin:review_checkrun_changelist", "review.submission.claim"
+            ),
+            Item(
+                _("Partner applications"), "handshake", "partner-applications", "catalog.application.decide"
+            ),
+        ),
+    ),
+    (
+        _("Ethics"),
+        (
+            Item(_("Approvals to decide"), "balance", "ethics-queue", "ethics.approval.decide"),
+            Item(
+                _("All approvals"), "history_edu", "admin:ethics_approval_changelist", "ethics.approval.view"
+            ),
+        ),
+    ),
+    (
+        _("Catalogue"),
+        (
+            Item(_("Published plugins"), "storefront", "catalogue", "site.console.open"),
+            Item(_("Installations"), "deployed_code", "installations", "installs.installation.view"),
+            Item(_("Plugins"), "extension", "admin:catalog_plugin_changelist", "catalog.plugin.view"),
+            Item(
+                _("Plugin versions"),
+                "package_2",
+                "admin:catalog_pluginversion_changelist",
+                "catalog.plugin.view",
+            ),
+        ),
+    ),
+    (
+        _("Models and endpoints"),
+        (
+            Item(_("Endpoints"), "alt_route", "endpoints", "rollouts.endpoint.view"),
+            Item(_("Models"), "neurology", "admin:registry_model_changelist", "registry.model.view"),
+            Item(
+                _("Model versions"), "layers", "admin:registry_modelversion_changelist", "registry.model.view"
+            ),
+            Item(_("Batch jobs"), "stacks", "batch-jobs", "serving.batch.view"),
+            Item(_("Skills"), "bolt", "skills", "library.skill.view"),
+        ),
+    ),
+    (
+        _("Access"),
+        (
+            Item(_("Applications"), "api", "applications", "site.console.applications"),
+            Item(_("Tenants"), "domain", "admin:tenants_tenant_changelist", "tenants.tenant.view"),
+            Item(_("People"), "group", "admin:tenants_user_changelist", "tenants.membership.view"),
+            Item(_("Memberships"), "badge", "admin:tenants_membership_changelist", "tenants.membership.view"),
+            Item(_("Audit log"), "policy", "admin:audit_auditentry_changelist", "audit.entry.view"),
+        ),
+    ),
+)
+
+
+def navigation(request: HttpRequest) -> list[Group]:
+    """The groups and entries that this request's principal may open, the present one marked."""
+    principal: Principal = request.principal  # type: ignore[attr-defined]
+    found: list[tuple[str | Promise, list[tuple[Item, str]]]] = []
+    for title, items in MENU:
+        entries = [
+            (item, url) for item in items if decide(principal, item.action).allow and (url := _url(item))
+        ]
+        if entries:
+            found.append((title, entries))
+    urls = [url for _title, entries in found for _item, url in entries]
+    here = max(
+        (u for u in urls if request.path.startswith(u) and (u != _home() or request.path == u)),
+        key=len,
+        default="",
+    )
+    return [
+        Group(
+            title,
+            [
+                Entry(item.title, item.icon, url, url == here, item.count(principal) if item.count else 0)
+                for item, url in entries
+            ],
+        )
+        for title, entries in found
+    ]
+
+
+def _home() -> str:
+    return reverse("admin:index")
+
+
+def _url(item: Item) -> str:
+    try:
+        return reverse(item.route)
+    except NoReverseMatch:
+        return ""
