@@ -41,8 +41,16 @@ class Outcome:
     request_id: str
 
 
+class UnacceptableOutcome(Exception):
+    """The database refuses a record for what it says (its tenant is gone, for example); trying again is no use."""
+
+
 class OutcomeLog:
-    """Buffers outcomes and writes them with `write`, a blocking function that takes at most `chunk` of them."""
+    """Buffers outcomes and writes them with `write`, a blocking function that takes at most `chunk` of them.
+
+    `write` must do nothing for a record that it has written before, and raise UnacceptableOutcome when one of the
+    batch can never be written.
+    """
 
     def __init__(
         self,
@@ -84,18 +92,32 @@ class OutcomeLog:
         await asyncio.to_thread(self.flush)
 
     def flush(self) -> bool:
-        """Write everything that is buffered now; False when the database refused. Called in a thread."""
+        """Write everything that is buffered now; False when the database is away. Called in a thread."""
         with self._writing:
             while self._buffer:
                 batch = [self._buffer.popleft() for _ in range(min(self._chunk, len(self._buffer)))]
                 try:
-                    self._write(batch)
+                    self._write_acceptable(batch)
                 except Exception:
                     log.exception("%d outcome records could not be written; they are tried again", len(batch))
                     self._take_back(batch)
                     return False
-                metrics.OUTCOMES_WRITTEN.inc(len(batch))
         return True
+
+    def _write_acceptable(self, batch: list[Outcome]) -> None:
+        """Write a batch without the records that the database refuses as such: one must not hold up the others."""
+        try:
+            self._write(batch)
+        except UnacceptableOutcome as error:
+            if len(batch) == 1:
+                log.warning("an outcome record of tenant %s was refused: %s", batch[0].tenant_id, error)
+                metrics.OUTCOMES_DROPPED.inc()
+                return
+            middle = len(batch) // 2
+            self._write_acceptable(batch[:middle])
+            self._write_acceptable(batch[middle:])
+        else:
+            metrics.OUTCOMES_WRITTEN.inc(len(batch))
 
     def _take_back(self, batch: list[Outcome]) -> None:
         room = max(0, self._capacity - len(self._buffer))

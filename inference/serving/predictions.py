@@ -164,7 +164,8 @@ class Predictor:
                 rows=prediction.rows,
                 bytes_in=prediction.bytes_in,
                 principal_id=prediction.caller.principal.id,
-                request_id=prediction.request_id[:MAX_REMEMBERED_ID],
+                # PostgreSQL has no place for NUL in text.
+                request_id=prediction.request_id[:MAX_REMEMBERED_ID].replace("\0", ""),
             )
         )
 

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import orjson
-from django.db import close_old_connections, connection, transaction
+from django.db import DataError, IntegrityError, close_old_connections, connection, transaction
 
 from governance.access.decisions import decide
 from governance.access.principals import principal_for_bearer
@@ -20,7 +20,7 @@ from governance.tenants.context import platform_scope, tenant_context
 from inference.rollouts import selectors
 from inference.rollouts.models import OutcomeRecord
 from inference.serving.lookups import EndpointSnapshot
-from inference.serving.outcomes import Outcome
+from inference.serving.outcomes import Outcome, UnacceptableOutcome
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +46,7 @@ _TYPED = ", ".join(f'"{name}" {type_}' for name, type_ in _OUTCOME_COLUMNS.items
 # 21 ms per 1,500 rows), and the event loop waits for that.
 _INSERT_OUTCOMES = (
     f"INSERT INTO {OutcomeRecord._meta.db_table} ({_NAMES}) "  # noqa: S608 - constants of this module
-    f"SELECT {_NAMES} FROM json_to_recordset(%s::json) AS outcome({_TYPED})"
+    f"SELECT {_NAMES} FROM json_to_recordset(%s::json) AS outcome({_TYPED}) ON CONFLICT DO NOTHING"
 )
 _LISTENER_PARAMETERS = frozenset(
     {
@@ -107,11 +107,16 @@ class DatabaseSource:
 
 @_in_thread
 def write_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Write a batch of outcome records in one statement. COPY would be shorter, but PostgreSQL refuses it under row
-    security."""
+    """Write a batch of outcome records in one statement; those that are there already stay as they are.
+
+    COPY would be shorter, but PostgreSQL refuses it under row security. Raises UnacceptableOutcome.
+    """
     payload = orjson.dumps(list(outcomes)).decode()
-    with platform_scope(), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_INSERT_OUTCOMES, [payload])
+    try:
+        with platform_scope(), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_INSERT_OUTCOMES, [payload])
+    except (DataError, IntegrityError) as error:
+        raise UnacceptableOutcome(str(error).splitlines()[0]) from error
 
 
 def listener_connection() -> Mapping[str, Any]:

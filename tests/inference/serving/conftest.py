@@ -54,7 +54,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             command, cwd=ROOT, env={**os.environ, "OPENCLAW_FAKE_SITE": str(folder)}, stdout=log, stderr=log
         )
         try:
-            _wait_until_ready(server, f"http://127.0.0.1:{port}/v2/health/ready", folder / "log")
+            wait_until_ready(server, f"http://127.0.0.1:{port}/v2/health/ready", folder / "log")
             yield f"127.0.0.1:{port}"
         finally:
             server.send_signal(signal.SIGINT)
@@ -62,7 +62,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert "Traceback" not in (folder / "log").read_text()
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait for a 200; fail with the log when the server ends or takes a minute."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:

@@ -1,0 +1,253 @@
+"""The hot route on the real site: granian, PostgreSQL, OAuth 2.0 tokens, grants, announcements and outcome records."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+
+from governance.principals import Role
+from governance.tenants.context import platform_scope, tenant_context
+from tests.factories.governance import bearer_token, make_application, make_member, make_tenant
+from tests.inference.serving.conftest import ROOT, free_port, wait_until_ready
+from tests.services import TestServices
+
+if TYPE_CHECKING:
+    from governance.access.models import Application
+    from governance.principals import Principal
+    from governance.tenants.models import Tenant, User
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.live]
+
+BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}
+WITHIN_S = 1.0
+
+
+@pytest.fixture(scope="session")
+def site_url(
+    services: TestServices, django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The site under granian, on this run's services."""
+    port, folder = free_port(), tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "granian", "--interface=asgi", "--host=127.0.0.1", f"--port={port}"]
+    command += ["--workers=1", "--loop=uvloop", "--no-access-log", "openclaw_site.asgi:application"]
+    with (folder / "log").open("w") as log:
+        environment = os.environ | services.environment()
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        try:
+            wait_until_ready(server, f"http://127.0.0.1:{port}/v2/health/ready", folder / "log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(30)
+
+
+class House:
+    """A tenant with a model behind an endpoint, and a client that may call it."""
+
+    def __init__(self, slug: str = "bank") -> None:
+        from tests.factories.inference import adding_model, make_endpoint, make_version
+
+        make_tenant("platform", kind="platform")
+        self.tenant: Tenant = make_tenant(slug, kind="organisation")
+        self.admin: User = make_member(self.tenant, Role.TENANT_ADMIN)
+        version = make_version(self.principal, version="1.0.0")
+        self.endpoint = make_endpoint(self.principal, version)
+        make_version(self.principal, version="2.0.0", artifact=adding_model(10.0))
+        self.application, self.secret = self.client()
+        self.token = bearer_token(self.application, self.secret)
+
+    @property
+    def principal(self) -> Principal:
+        from governance.access.principals import principal_for_user
+
+        return principal_for_user(self.admin, tenant_id=self.tenant.id)
+
+    def client(self, *, granted: bool = True) -> tuple[Application, str]:
+        application, secret = make_application(self.tenant, scopes=["models:infer"], owner=self.admin)
+        if granted:
+            self.do("grant_invoke", application_id=application.id)
+        return application, secret
+
+    def do(self, service: str, **options: Any) -> None:
+        """Call a service of the rollouts app as the tenant's administrator."""
+        from inference.rollouts import services
+
+        with tenant_context(self.tenant.id):
+            getattr(services, service)(principal=self.principal, endpoint_id=self.endpoint.id, **options)
+
+
+@pytest.fixture
+def house(site_url: str) -> House:
+    return House()
+
+
+@pytest.fixture
+def infer(site_url: str, house: House) -> Callable[..., httpx.Response]:
+    """Call the endpoint, by default as the house's client."""
+
+    def call(token: str = house.token, path: str = "adder") -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.post(f"{site_url}/v2/models/{path}/infer", json=BODY, headers=headers)
+
+    return call
+
+
+def becomes(status: int, call: Callable[[], httpx.Response]) -> httpx.Response:
+    """The first answer with this status; it must come within a second."""
+    began = time.monotonic()
+    while True:
+        answer = call()
+        if answer.status_code == status:
+            return answer
+        assert time.monotonic() - began < WITHIN_S, f"{answer.status_code} {answer.text}"
+        time.sleep(0.02)
+
+
+def test_a_granted_client_gets_its_prediction(infer: Callable[..., httpx.Response], house: House) -> None:
+    answer = infer()
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outputs"][0]["data"] == [2, 3, 4]
+    assert answer.json()["model_version"] == "1.0.0"
+    assert infer(path="adder/versions/2.0.0").status_code == 404
+    assert infer(path="nothing").status_code == 404
+
+
+def test_a_client_without_the_grant_or_the_scope_is_refused_and_that_is_kept(
+    infer: Callable[..., httpx.Response], house: House
+) -> None:
+    from governance.audit.models import AuditEntry
+
+    token = bearer_token(*house.client(granted=False))
+    answer = infer(token)
+    assert answer.status_code == 403
+    assert "rollouts.invoke_endpoint" in answer.json()["error"]
+    with platform_scope():
+        from django.db import transaction
+
+        with transaction.atomic():
+            entry = AuditEntry.objects.get(action="rollouts.endpoint.invoke", decision="deny")
+    assert entry.target_id == str(house.endpoint.id)
+
+
+def test_another_tenants_endpoint_does_not_exist(infer: Callable[..., httpx.Response], house: House) -> None:
+    other = make_tenant("plant", kind="organisation")
+    application, secret = make_application(
+        other, scopes=["models:infer"], owner=make_member(other, Role.DEVELOPER)
+    )
+    assert infer(bearer_token(application, secret)).status_code == 404
+
+
+def test_revocations_are_felt_within_a_second(infer: Callable[..., httpx.Response], house: House) -> None:
+    from oauth2_provider.models import get_access_token_model
+
+    from governance.access.services import disable_application
+
+    assert infer().status_code == 200
+    house.do("revoke_invoke", application_id=house.application.id)
+    becomes(403, infer)
+    house.do("grant_invoke", application_id=house.application.id)
+    becomes(200, infer)
+    with platform_scope():
+        get_access_token_model().objects.all().delete()
+    becomes(401, infer)
+    token = bearer_token(house.application, house.secret)
+    assert infer(token).status_code == 200
+    with tenant_context(house.tenant.id):
+        disable_application(principal=house.principal, application_id=house.application.id)
+    becomes(401, lambda: infer(token))
+
+
+def test_a_suspended_tenant_stops_within_a_second(infer: Callable[..., httpx.Response], house: House) -> None:
+    from governance.access.services import resume_tenant, suspend_tenant
+    from governance.principals import SYSTEM
+
+    assert infer().status_code == 200
+    with platform_scope():
+        suspend_tenant(principal=SYSTEM, tenant_id=house.tenant.id, reason="test")
+    becomes(401, infer)
+    with platform_scope():
+        resume_tenant(principal=SYSTEM, tenant_id=house.tenant.id, reason="test")
+    becomes(200, infer)
+
+
+def test_traffic_moves_within_a_second_and_back(infer: Callable[..., httpx.Response], house: House) -> None:
+    def answered_by(version: str) -> Callable[[], httpx.Response]:
+        def call() -> httpx.Response:
+            answer = infer()
+            assert answer.status_code == 200
+            return answer if answer.json()["model_version"] == version else httpx.Response(404)
+
+        return call
+
+    assert infer().json()["model_version"] == "1.0.0"
+    house.do("set_split", weights={"1.0.0": 0, "2.0.0": 100})
+    assert becomes(200, answered_by("2.0.0")).json()["outputs"][0]["data"] == [11, 12, 13]
+    assert infer(path="adder/versions/1.0.0").json()["outputs"][0]["data"] == [2, 3, 4]
+    house.do("roll_back", reason="test")
+    becomes(200, answered_by("1.0.0"))
+
+
+def test_no_request_fails_while_traffic_moves(infer: Callable[..., httpx.Response], house: House) -> None:
+    for share in (10, 50, 90, 100, 0):
+        house.do("set_split", weights={"1.0.0": 100 - share, "2.0.0": share})
+        assert {infer().status_code for _ in range(20)} == {200}
+
+
+def test_a_revocation_is_felt_although_the_listener_lost_its_connection(
+    infer: Callable[..., httpx.Response], house: House, services: TestServices
+) -> None:
+    assert infer().status_code == 200
+    with psycopg.connect(services.postgres.superuser_dsn, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE query LIKE 'LISTEN %' OR (query = 'SELECT 1' AND state = 'idle')"
+        )
+    house.do("revoke_invoke", application_id=house.application.id)
+    becomes(403, infer)
+
+
+def test_outcomes_are_written_behind_the_requests(infer: Callable[..., httpx.Response], house: House) -> None:
+    from django.db import transaction
+
+    from inference.rollouts.models import OutcomeRecord
+
+    ids = {UUID(infer().json()["parameters"]["prediction_id"]) for _ in range(5)}
+    headers = {"Authorization": f"Bearer {house.token}"}
+    url = str(infer().request.url)
+    assert httpx.post(url, content=b"{", headers=headers).status_code == 400
+    deadline = time.monotonic() + 5
+    while True:
+        with tenant_context(house.tenant.id), transaction.atomic():
+            rows = {row.id: row for row in OutcomeRecord.objects.all()}
+        if len(rows) >= 7 or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    assert ids <= rows.keys()
+    row = rows[ids.pop()]
+    assert (row.endpoint_id, row.status, row.rows) == (house.endpoint.id, 200, 1)
+    assert row.latency_us > 0
+    assert row.bytes_in > 50
+    assert row.principal_id == str(house.application.id)
+    refused = next(row for row in rows.values() if row.status == 400)
+    assert refused.model_version_id is None
+    other = make_tenant("plant", kind="organisation")
+    with tenant_context(other.id), transaction.atomic():
+        assert OutcomeRecord.objects.count() == 0
+
+
+def test_the_server_never_imports_torch() -> None:
+    script = (
+        "import django, sys; django.setup(); import openclaw_site.asgi; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=Path(ROOT), check=True)
