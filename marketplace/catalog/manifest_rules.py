@@ -20,6 +20,7 @@ MANIFEST_NAME = "plugin.json"
 EXTENSION = "dev.openclaw"
 MANIFEST_SCHEMA = "https://agent-plugins.org/schemas/1.0.0/plugin.schema.json"
 MAX_MANIFEST_BYTES = 256 << 10
+MAX_ITEMS = 512
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PLUGIN_NAME = re.compile(r"(?!.*(--|\.\.))[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?")
@@ -29,7 +30,7 @@ _SEMVER = re.compile(  # semver.org, the pattern it suggests
     r"(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?",
     re.ASCII,
 )
-_REVERSE_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+_REVERSE_DOMAIN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}(\.[a-z0-9][a-z0-9-]{0,62}){1,8}")
 _ENTRYPOINT = re.compile(
     r"(?P<path>skills/(?P<skill>[^/:]+)/[^:]+\.py):(?P<function>[A-Za-z_][A-Za-z0-9_]{0,63})"
 )
@@ -53,7 +54,7 @@ def validated(data: bytes) -> tuple[dict[str, Any], list[Finding]]:
         message = gettext_noop("plugin.json is larger than %(limit)d KiB. Make it shorter.")
         raise ManifestError([_finding("too-large", message, limit=MAX_MANIFEST_BYTES >> 10)])
     try:
-        document = strictjson.loads(data)
+        document = strictjson.loads(data, max_items=MAX_ITEMS)
     except strictjson.StrictJSONError as error:
         message = gettext_noop("plugin.json is not valid JSON: %(problem)s.")
         raise ManifestError([_finding("not-json", message, problem=printable(str(error)))]) from error

@@ -27,6 +27,7 @@ _FLAGS_KNOWN = 0x0006 | _FLAG_DESCRIPTOR | _FLAG_UTF8
 _HARMLESS_EXTRAS = {0x5455, 0x7875, 0x7855, 0x5855, 0x000A, 0xCAFE}
 _MODE_BITS_REFUSED = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 _CHUNK = 1 << 16
+_MAX_DIRECTORY_BYTES = 8 << 20
 
 
 class ArchiveError(PackageProblem):
@@ -131,6 +132,8 @@ def read_directory(file: BinaryIO, *, size_bytes: int, max_entries: int) -> list
         raise refusal(
             "zip64", gettext_noop("ZIP64 archives are not accepted. Pack with “openclaw plugin pack”.")
         )
+    if length > _MAX_DIRECTORY_BYTES:
+        raise refusal("ambiguous", _AMBIGUOUS)
     if disk or start_disk or here != count or comment or offset + length != size_bytes - _END.size:
         raise refusal("ambiguous", _AMBIGUOUS)
     if count == 0:
@@ -163,7 +166,7 @@ def _read_entry(
         raise refusal("damaged", _DAMAGED)
     (magic, made_by, _, flags, method, _, _, crc, packed, size, name_len, extra_len, comment_len, disk, _, attributes,
      offset) = _CENTRAL.unpack_from(directory, position)  # fmt: skip
-    tail = directory[position + _CENTRAL.size :][: name_len + extra_len]
+    tail = directory[position + _CENTRAL.size : position + _CENTRAL.size + name_len + extra_len]
     if magic != b"PK\x01\x02" or len(tail) != name_len + extra_len or disk:
         raise refusal("damaged", _DAMAGED)
     raw_name, extra = tail[:name_len], tail[name_len:]

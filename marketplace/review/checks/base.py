@@ -25,6 +25,8 @@ from marketplace.catalog.package import ArchiveError, ArchiveReport, Limits, ext
 
 logger = logging.getLogger(__name__)
 
+MAX_FINDINGS = 100
+
 __all__ = [
     "Check",
     "CheckContext",
@@ -33,6 +35,7 @@ __all__ = [
     "Finding",
     "Severity",
     "judge",
+    "read_start",
     "run_check",
 ]
 
@@ -133,11 +136,20 @@ class Check:
     required: bool = True
 
 
+def read_start(path: Path, limit_bytes: int) -> bytes:
+    """Return at most `limit_bytes` + 1 bytes of the file, so that the caller can tell one that is too large."""
+    with path.open("rb") as file:
+        return file.read(limit_bytes + 1)
+
+
 def judge(
     findings: Iterable[Finding], *, passed: str, flagged: str = "", rejected: str = "", **measures: Any
 ) -> CheckOutcome:
     """Make the outcome that the worst finding asks for, with the sentence of that status."""
     found = tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
+    if len(found) > MAX_FINDINGS:
+        measures["findings_left_out"] = len(found) - MAX_FINDINGS
+        found = found[:MAX_FINDINGS]
     worst = found[0].severity if found else Severity.INFO
     if worst is Severity.CRITICAL:
         return CheckOutcome(CheckStatus.REJECTED, found, rejected or _REJECTED, measures=measures)

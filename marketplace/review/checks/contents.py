@@ -10,6 +10,7 @@ from pathlib import Path
 
 _HEAD = 1 << 16
 _MAX_TEXT_PICKLE = 4 << 20
+_MAX_OPCODES = 100_000  # so many valid opcodes in a row are no accident
 # Opcodes by which a pickle names or calls something; a text pickle without them is only data.
 _CALLS = {
     "GLOBAL",
@@ -116,10 +117,13 @@ def _is_text_pickle(data: bytes) -> bool:
     """Say whether `data` is a whole pickle of protocol 0 or 1 that names or calls something."""
     if not data.rstrip(b"\r\n").endswith(b"."):
         return False
-    names = set()
+    names, count = set(), 0
     try:
         for opcode, _, _ in pickletools.genops(data):
             names.add(opcode.name)
+            count += 1
+            if count > _MAX_OPCODES:
+                return True
     except Exception:  # noqa: BLE001 - as above
         return False
     return bool(names & _CALLS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from marketplace.catalog.findings import Finding, Severity, gettext_noop
-from marketplace.review.checks.base import Check, CheckContext, CheckOutcome, judge
+from marketplace.review.checks.base import Check, CheckContext, CheckOutcome, judge, read_start
 
 MAX_CARD_BYTES = 256 << 10
 MIN_SECTION_CHARACTERS = 20
@@ -47,7 +47,7 @@ def card_problems(path: str, file: Path) -> Iterator[Finding]:
     def finding(code: str, severity: Severity, message: str, **params: str | int) -> Finding:
         return Finding(f"card.{code}", severity, message, params, path=path)
 
-    data = file.read_bytes()
+    data = read_start(file, MAX_CARD_BYTES)
     if len(data) > MAX_CARD_BYTES:
         message = gettext_noop("The model card is larger than %(limit)d KiB. Make it shorter.")
         yield finding("too-large", Severity.CRITICAL, message, limit=MAX_CARD_BYTES >> 10)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_NODES = 500_000
+MAX_FIELDS = 10_000_000
 MAX_DEPTH = 32
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
@@ -51,6 +52,7 @@ class _Walker:
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
         self.found = ONNXStructure()
+        self.fields = 0
 
     def model(self, begin: int, end: int) -> None:
         for number, _, span in self._fields(begin, end):
@@ -164,6 +166,9 @@ class _Walker:
     def _fields(self, position: int, end: int) -> Iterator[tuple[int, int, Span | None]]:
         """Yield (field number, integer value, span of bytes or None) of one message."""
         while position < end:
+            self.fields += 1
+            if self.fields > MAX_FIELDS:
+                raise NotONNX("it has too many parts")
             tag, position = self._varint(position, end)
             number, wire = tag >> 3, tag & 7
             if wire == _VARINT:

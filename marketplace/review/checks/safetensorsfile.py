@@ -43,7 +43,7 @@ def read_tensors(path: Path) -> list[StoredTensor]:
     if not header.startswith(b"{"):
         raise NotSafetensors("its header does not begin as JSON")
     try:
-        table = strictjson.loads(header)
+        table = strictjson.loads(header, max_items=MAX_TENSORS)
     except strictjson.StrictJSONError as error:
         raise NotSafetensors(f"its header is not valid JSON ({error})") from error
     metadata = table.pop("__metadata__", {})

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from marketplace.catalog.findings import Finding, Severity, gettext_noop, printable
 from marketplace.catalog.manifest import Manifest, SkillSpec
-from marketplace.catalog.skillmd import MAX_BODY_LINES, SkillError, parse_skill
-from marketplace.review.checks.base import Check, CheckContext, CheckOutcome, judge
+from marketplace.catalog.skillmd import MAX_BODY_LINES, MAX_SKILL_BYTES, SkillError, parse_skill
+from marketplace.review.checks.base import Check, CheckContext, CheckOutcome, judge, read_start
 
-MAX_SCRIPT_BYTES = 1 << 20
+MAX_SCRIPT_BYTES = 256 << 10
 _BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 _JOINERS = {"\u200c", "\u200d"}
 _COMMENT = re.compile(r"<!--(.*?)(-->|\Z)", re.DOTALL)
@@ -88,11 +88,15 @@ def script_problems(skill: SkillSpec, file: Path, manifest: Manifest) -> Iterato
     ) -> Finding:
         return Finding(f"skill.{code}", severity, message, params, path=path, line=line)
 
-    data = file.read_bytes()
+    data = read_start(file, MAX_SCRIPT_BYTES)
+    if len(data) > MAX_SCRIPT_BYTES:
+        message = gettext_noop("The script is larger than %(limit)s KiB. Split it into modules beside it.")
+        yield finding("too-large", Severity.CRITICAL, message, limit=str(MAX_SCRIPT_BYTES >> 10))
+        return
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the publisher's source, not ours
-            tree = ast.parse(data if len(data) <= MAX_SCRIPT_BYTES else b"(", filename=path)
+            tree = ast.parse(data, filename=path)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         message = gettext_noop(
             "This is not valid Python: %(reason)s. Correct it and try it with “python -m py_compile”."
@@ -152,7 +156,7 @@ def _uses(tree: ast.Module, path: str, manifest: Manifest) -> Iterator[Finding]:
 
 def document_problems(path: str, file: Path) -> Iterator[Finding]:
     """Yield what is wrong with one SKILL.md."""
-    data = file.read_bytes()
+    data = read_start(file, MAX_SKILL_BYTES)
     try:
         document = parse_skill(data, folder=file.parent.name, path=path)
     except SkillError as error:
