@@ -43,7 +43,7 @@ def check_python() -> None:
 def check_state_folder(config: Config) -> None:
     """The state folder exists and is ours to write."""
     try:
-        config.var.mkdir(parents=True, exist_ok=True)
+        config.var.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=config.var):
             pass
     except OSError as error:
