@@ -1,0 +1,1 @@
+"""Keys that never leave their provider: callers get signers, not key material."""
