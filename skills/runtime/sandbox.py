@@ -1,8 +1,9 @@
 """Run untrusted code in a confined process: the one executor contract of the platform.
 
 Tier `bubblewrap`: user, mount, network, process and IPC namespaces, a seccomp filter, resource limits set before any
-foreign code is loaded, a wall clock that kills from outside. When the tier does not work on this machine, the code is
-not run at all. Safe to call from many threads: nothing happens between fork and exec but in C.
+foreign code is loaded, a wall clock that kills from outside; `+cgroup`: control groups around it as well. When the
+tier does not work on this machine, the code is not run at all. Safe to call from many threads: nothing happens between
+fork and exec but in C.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from skills.runtime import confinement, syscalls
+from skills.runtime import cgroups, confinement, syscalls
 
 Entry = Literal["skill", "model-dry-run"]
 Status = Literal["ok", "error", "timeout", "memory", "killed", "unavailable"]
@@ -126,35 +127,22 @@ def _run(
             "libraries": libraries,
         },
     }
-    program = os.memfd_create("seccomp", os.MFD_CLOEXEC)
-    try:
-        os.write(program, syscalls.filter_program())
-        os.lseek(program, 0, os.SEEK_SET)
-        argv = confinement.command(
-            bundle=bundle, libraries=libraries, file_bytes=limits.file_bytes, filter_fd=program
-        )
-        started = time.monotonic()
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(program,),
-            start_new_session=True,
-            env={},
-            cwd="/",
-        )
-    finally:
-        os.close(program)
-    conversation = _Conversation(process, json.dumps(request).encode(), limits)
-    try:
-        ended = conversation.hold(deadline=started + limits.wall_s)
-    except BaseException:
-        _reap(process, kill=True)
-        raise
-    exit_code = _reap(process, kill=ended != "closed")
+    memory_bytes = request["limits"]["address_space_bytes"] + limits.file_bytes
+    started = time.monotonic()
+    with cgroups.cage(memory_bytes=memory_bytes) as cage:
+        process = _start(cage, bundle=bundle, libraries=libraries, limits=limits)
+        conversation = _Conversation(process, json.dumps(request).encode(), limits)
+        try:
+            ended = conversation.hold(deadline=started + limits.wall_s)
+        except BaseException:
+            _reap(process, kill=True)
+            raise
+        exit_code = _reap(process, kill=ended != "closed")
+        starved = exit_code != 0 and cage.ran_out_of_memory()
     stdout, stderr = bytes(conversation.stdout), bytes(conversation.stderr)
     status, reason, answer = _judge(ended, exit_code, stdout, stderr)
+    if starved and status == "killed":
+        status, reason = "memory", "memory"
     return SandboxResult(
         status=status,
         output=answer.get("output") if status == "ok" else None,
@@ -165,6 +153,30 @@ def _run(
         cpu_s=_figure(answer, "cpu_s"),
         max_rss_bytes=int(_figure(answer, "max_rss_bytes")),
     )
+
+
+def _start(
+    cage: cgroups.Cage, *, bundle: Path | None, libraries: bool, limits: SandboxLimits
+) -> subprocess.Popen[bytes]:
+    program = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+    try:
+        os.write(program, syscalls.filter_program())
+        os.lseek(program, 0, os.SEEK_SET)
+        argv = confinement.command(
+            bundle=bundle, libraries=libraries, file_bytes=limits.file_bytes, filter_fd=program
+        )
+        return subprocess.Popen(
+            cage.enclose(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(program,),
+            start_new_session=True,
+            env={},
+            cwd="/",
+        )
+    finally:
+        os.close(program)
 
 
 class _Conversation:
@@ -319,4 +331,4 @@ def _measure() -> Probe:
     leaks = sorted(part for part, holds in result.output.items() if not holds)
     if leaks:
         return Probe(ok=False, tier="none", reason=f"The sandbox does not hold here: {', '.join(leaks)}.")
-    return Probe(ok=True, tier="bubblewrap")
+    return Probe(ok=True, tier="bubblewrap+cgroup" if cgroups.available() else "bubblewrap")

@@ -25,6 +25,7 @@ def set_limits(limits: dict) -> None:
         (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
         (resource.RLIMIT_FSIZE, limits["file_bytes"], limits["file_bytes"]),
         (resource.RLIMIT_NOFILE, 64, 64),
+        (resource.RLIMIT_NPROC, 64, 64),  # counted inside the sandbox's own user namespace; root is exempt
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_MEMLOCK, 0, 0),
         (resource.RLIMIT_MSGQUEUE, 0, 0),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from skills.runtime import confinement, sandbox
+from skills.runtime import cgroups, confinement, sandbox
 from skills.runtime.sandbox import SandboxLimits, SandboxResult, SandboxSpec, run_confined, sandbox_available
 
 LIMITS = SandboxLimits(wall_s=5, cpu_s=2, memory_bytes=64 << 20, output_bytes=64 << 10, file_bytes=1 << 20)
@@ -39,7 +39,7 @@ def run(bundle: Path, body: str, payload: object = None, **limits: float) -> San
 def test_it_works_on_this_machine() -> None:
     probe = sandbox_available()
     assert probe.ok, probe.reason
-    assert probe.tier == "bubblewrap"
+    assert probe.tier in ("bubblewrap", "bubblewrap+cgroup")
 
 
 def test_a_skill_answers(bundle: Path) -> None:
@@ -187,6 +187,33 @@ def test_clone3_does_not_exist(bundle: Path) -> None:
 def test_memory_is_limited(bundle: Path) -> None:
     assert run(bundle, "return len(bytearray(256 << 20))").status == "memory"
     assert run(bundle, "return len(bytearray(32 << 20))").output == 32 << 20
+
+
+def test_threads_are_limited(bundle: Path) -> None:
+    """By RLIMIT_NPROC, or for root, whom the kernel exempts from it, by a control group where there is one."""
+    result = run(
+        bundle,
+        "import threading, time\nthreading.stack_size(32768)\nstarted = 0\ntry:\n"
+        "    for _ in range(1000):\n        threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n"
+        "        started += 1\nexcept RuntimeError:\n    pass\nreturn started",
+    )
+    if os.geteuid() != 0 or cgroups.available():
+        assert 8 <= result.output < 130
+
+
+def test_a_flood_of_empty_files_is_stopped(bundle: Path) -> None:
+    """An inode costs no file size, only memory of the kernel, which a control group counts."""
+    body = "n = 0\nwhile True:\n    os.close(os.open(f'/tmp/{n}', os.O_CREAT | os.O_WRONLY))\n    n += 1"
+    result = run(bundle, body, memory_bytes=16 << 20, wall_s=20, cpu_s=15 if cgroups.available() else 1)
+    assert result.status == ("memory" if cgroups.available() else "timeout")
+
+
+def test_control_groups_are_removed() -> None:
+    with cgroups.cage(memory_bytes=64 << 20) as cage:
+        assert all(folder.is_dir() for folder in cage.folders)
+        assert bool(cage.folders) == cgroups.available()
+        assert not cage.ran_out_of_memory()
+    assert not any(folder.exists() for folder in cage.folders)
 
 
 def test_limits_cannot_be_raised(bundle: Path) -> None:
