@@ -14,3 +14,10 @@ class SiteConfig(AppConfig):
     name = "openclaw_site"
     label = "site"
     verbose_name = "OpenClaw"
+
+    def ready(self) -> None:
+        from prometheus_client import REGISTRY
+
+        from openclaw_site.metrics import SiteCollector
+
+        REGISTRY.register(SiteCollector())

@@ -10,22 +10,34 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from tuf.api.metadata import Metadata, Timestamp
 
+from openclaw_site.heartbeats import worker_states
+
+NEEDED = ("database", "migrations", "valkey", "inference")
 LOW_DISK_BYTES = 200 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class Readiness:
-    """Each part's state: "ok", or a short word on what is wrong. Details stay in the log: the page is public."""
+    """Each part's state: "ok", or a short word on what is wrong. Details stay in the log: the page is public.
+
+    `ready` is about what a request needs. Without workers, say, the site still answers and keeps uploads for later, so
+    a load balancer must not take it out; `healthy` is about everything.
+    """
 
     parts: dict[str, str] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
+        return all(self.parts[name] == "ok" for name in NEEDED)
+
+    @property
+    def healthy(self) -> bool:
         return all(state == "ok" for state in self.parts.values())
 
     def as_dict(self) -> dict[str, object]:
-        return {"ready": self.ready, "parts": self.parts}
+        return {"ready": self.ready, "healthy": self.healthy, "parts": self.parts}
 
 
 def readiness() -> Readiness:
@@ -55,6 +67,29 @@ def _valkey() -> str:
     return "ok" if cache.get("readiness") == "ok" else "unavailable"
 
 
+def _workers() -> str:
+    """Every queue must have a worker that has written its heartbeat."""
+    served = {queue for worker in worker_states() if worker.alive for queue in worker.queues}
+    missing = set(settings.CELERY_TASK_QUEUES_NAMES) - served
+    return f"no worker for {', '.join(sorted(missing))}" if missing else "ok"
+
+
+def _inference() -> str:
+    """The hot route of this process, and whether it hears of revocations as they happen."""
+    from inference.serving.asgi import application
+
+    return "ok" if application.ready else "does not hear of changes; cached answers live one second"
+
+
+def _repository() -> str:
+    """Whether the signed repository's timestamp would still be believed by a client."""
+    path = settings.OPENCLAW_VAR / "tuf" / "metadata" / "timestamp.json"
+    if not path.exists():
+        return "ok"  # nothing has been published yet
+    timestamp = Metadata[Timestamp].from_file(str(path))
+    return "expired" if timestamp.signed.is_expired() else "ok"
+
+
 def _disk() -> str:
     return "ok" if shutil.disk_usage(settings.OPENCLAW_VAR).free > LOW_DISK_BYTES else "full"
 
@@ -64,4 +99,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "migrations": _migrations,
     "valkey": _valkey,
     "disk": _disk,
+    "workers": _workers,
+    "inference": _inference,
+    "repository": _repository,
 }

@@ -42,13 +42,14 @@ def live(request: HttpRequest) -> JsonResponse:
 @require_safe
 @transaction.non_atomic_requests
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 when every part that a request needs works, else 503; the parts tell which."""
+    """200 when what a request needs works, else 503; the parts tell more."""
     report = readiness()
     return JsonResponse(report.as_dict(), status=200 if report.ready else 503)
 
 
 @never_cache
 @require_safe
+@transaction.non_atomic_requests
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format, for a bearer of the metrics token or a principal who may read metrics."""
     given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()

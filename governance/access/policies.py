@@ -33,7 +33,7 @@ register(
     ActionRule("site.console.applications", roles=ADMINISTRATORS | {Role.DEVELOPER}),
     ActionRule(
         "site.metrics.read",
-        roles=frozenset({Role.PLATFORM_ADMIN, Role.SERVICE}),
+        roles=frozenset({Role.PLATFORM_ADMIN}),
         scopes=frozenset({"metrics:read"}),
     ),
 )

@@ -1,0 +1,79 @@
+"""What Prometheus cannot see inside one web process: queues, workers and work by state, read when it scrapes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+from django.apps import apps
+from django.db import models, transaction
+from django.db.models import Count
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from governance.tenants.context import platform_scope
+from openclaw_site.heartbeats import queue_depths, worker_states
+
+logger = logging.getLogger(__name__)
+
+
+class SiteCollector(Collector):
+    """Gauges of the whole site. A part that does not answer is left out: absent is the truth, zero would be a lie."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Called at every scrape, in the request's thread."""
+        for part in (_queues, _workers, _submissions, _batch_jobs):
+            yield from _or_nothing(part)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance: registering must not ask the database."""
+        return []
+
+
+def _or_nothing(part: Callable[[], Metric]) -> list[Metric]:
+    try:
+        return [part()]
+    except Exception:
+        logger.warning("metrics: %s did not answer", part.__name__, exc_info=True)
+        return []
+
+
+def _queues() -> Metric:
+    metric = GaugeMetricFamily(
+        "openclaw_queue_depth", "Messages that wait in a Celery queue.", labels=["queue"]
+    )
+    for name, depth in queue_depths().items():
+        metric.add_metric([name], depth)
+    return metric
+
+
+def _workers() -> Metric:
+    metric = GaugeMetricFamily(
+        "openclaw_workers_alive", "Celery workers that serve a queue.", labels=["queue"]
+    )
+    counts: dict[str, int] = {}
+    for worker in worker_states():
+        for queue in worker.queues if worker.alive else ():
+            counts[queue] = counts.get(queue, 0) + 1
+    for queue, count in counts.items():
+        metric.add_metric([queue], count)
+    return metric
+
+
+def _submissions() -> Metric:
+    return _by_state("openclaw_submissions", "Submissions by state.", "review", "Submission")
+
+
+def _batch_jobs() -> Metric:
+    return _by_state("openclaw_batch_jobs", "Batch predictions by state.", "serving", "BatchJob")
+
+
+def _by_state(name: str, text: str, app_label: str, model_name: str) -> Metric:
+    metric = GaugeMetricFamily(name, text, labels=["state"])
+    model: type[models.Model] = apps.get_model(app_label, model_name)
+    with platform_scope(), transaction.atomic():
+        rows = model._default_manager.values_list("state").annotate(Count("pk")).order_by("state")
+        for state, count in rows:
+            metric.add_metric([state], count)
+    return metric
