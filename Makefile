@@ -51,7 +51,7 @@ permissions: $(STAMP) ## write the endpoint × role table anew after a wanted ch
 	$(BIN)/python -m pytest -q tests/site/meta/test_endpoint_permissions.py --write-permissions
 
 bench-serving: $(STAMP) ## requests per second and latency of /v2, against a bare ASGI server (needs wrk)
-	@$(BIN)/python benchmarks/serving.py
+	@$(BIN)/python -m benchmarks.serving
 
 messages: $(STAMP) ## compile the translations
 	@$(OPENCLAW) messages
