@@ -275,7 +275,7 @@ def _follow(console: Console, client: PartnerClient, submission_id: str, timeout
         time.sleep(_POLL_S)
 
 
-_ENDS = {"published": 0, "rejected": 1, "refused": 1, "withdrawn": 1}
+_ENDS = {"published": 0, "rejected": 1, "checks_failed": 1, "withdrawn": 1}
 
 
 def _end(submission: dict[str, Any]) -> int | None:

@@ -311,7 +311,7 @@ def test_a_card_that_says_nothing(check) -> None:  # type: ignore[no-untyped-def
 
 
 def test_a_card_in_chinese(check) -> None:  # type: ignore[no-untyped-def]
-    body = "这里写明模型的实际情况，不少于二十个字，供审核员阅读与核对。\n"  # noqa: RUF001
+    body = "这里写明模型的实际情况，不少于二十个字，供审核员阅读与核对。\n"
     card = "".join(f"# {title}\n\n{body}\n" for title in ("预期用途", "训练数据", "评估", "局限性", "许可证"))
     assert check("model-card", {"models/CARD.md": card}).status is CheckStatus.PASSED
 
