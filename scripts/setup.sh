@@ -4,8 +4,8 @@ set -eu
 
 say() { printf '%s\n' "$*" >&2; }
 
-if ! command -v "$PYTHON" >/dev/null 2>&1; then
-    say "There is no '$PYTHON' on this machine. OpenClaw needs Python 3.11 or newer: install it, or name it:"
+if ! "$PYTHON" -c '' >/dev/null 2>&1; then
+    say "There is no working '$PYTHON' on this machine. OpenClaw needs Python 3.11 or newer: install it, or name it:"
     say "    make run PYTHON=/path/to/python3.11"
     exit 1
 fi

@@ -87,7 +87,6 @@ def start_in_background(config: Config, *, demo: bool) -> None:
     log = config.var / "logs" / "runner.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     rotate(log)
-    beginning = log.stat().st_size if log.exists() else 0
     with log.open("ab") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "openclaw_site.cli", "run", "--demo" if demo else "--no-demo"],
@@ -100,14 +99,13 @@ def start_in_background(config: Config, *, demo: bool) -> None:
         )
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
+        ended = process.poll() is not None  # asked before the state is read: then the state is its last word
         state = lock.RunState.read(config.var)
         if state.pid == process.pid and state.phase == lock.READY:
             return
-        if process.poll() is not None:
-            with log.open(encoding="utf-8", errors="replace") as stream_text:
-                stream_text.seek(beginning)
-                said = stream_text.read().strip()
-            raise RunnerError(said or "The site did not start.", f"The log is {log}.")
+        if ended:
+            known = state.pid == process.pid and state.message
+            raise RunnerError(known or tail(log, lines=5) or "The site did not start.", f"The log is {log}.")
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     raise RunnerError(f"The site did not become ready in time:\n{tail(log, lines=5)}", f"The log is {log}.")

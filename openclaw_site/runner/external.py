@@ -43,12 +43,12 @@ def check_redis(url: str) -> None:
             client.ping()
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
         raise RunnerError(
-            f"The server named by REDIS_URL refuses the log-in: {error}.",
+            f"The server named by REDIS_URL refuses the log-in: {_reason(error)}.",
             "Write the password into the URL: redis://:PASSWORD@HOST:6379/0.",
         ) from error
     except (redis.RedisError, ValueError) as error:
         raise RunnerError(
-            f"The server named by REDIS_URL does not answer: {error}.",
+            f"The server named by REDIS_URL does not answer: {_reason(error)}.",
             "Start it, correct the URL (redis://HOST:6379/0), or leave REDIS_URL out to use the embedded Valkey.",
         ) from error
 
@@ -57,12 +57,16 @@ def _connect(url: str, variable: str) -> psycopg.Connection[tuple[object, ...]]:
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
-        reason = str(error).strip().splitlines()[-1]
         raise RunnerError(
-            f"The database named by {variable} cannot be reached: {reason}",
+            f"The database named by {variable} cannot be reached: {_reason(error)}.",
             "Start the server, correct the URL (postgresql://USER:PASSWORD@HOST:5432/DATABASE), or leave the "
             "variable out to use the embedded PostgreSQL.",
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
 
 
 def _require_owner(connection: psycopg.Connection[tuple[object, ...]], variable: str) -> None:

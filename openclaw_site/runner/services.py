@@ -31,6 +31,7 @@ class Services:
         logs = config.var / "logs"
         self.postgres: EmbeddedPostgres | None = None
         self.valkey: EmbeddedValkey | None = None
+        self._external_urls: tuple[str, str] | None = None
         if not config.database_url:
             self.postgres = EmbeddedPostgres(config.var / "pg", config.secrets, log=logs / "postgres.log")
         if not config.redis_url:
@@ -47,9 +48,11 @@ class Services:
         return [service.child for service in (self.postgres, self.valkey) if service is not None]
 
     def start_database(self) -> None:
-        """Start the embedded PostgreSQL, if it is ours."""
+        """Start the embedded PostgreSQL, or prepare the roles of the external one."""
         if self.postgres is not None:
             self.postgres.start()
+        else:
+            self._external_urls = external.prepare_database(self.config)
 
     def start_broker(self) -> None:
         """Start the embedded Valkey, or ask the external server whether it is there."""
@@ -59,11 +62,11 @@ class Services:
             external.check_redis(self.config.redis_url)
 
     def addresses(self) -> Addresses:
-        """Where the running services answer; prepares an external database's roles."""
+        """Where the running services answer."""
         if self.postgres is not None:
             app_url, owner_url = self.postgres.app_url(), self.postgres.owner_url()
         else:
-            app_url, owner_url = external.prepare_database(self.config)
+            app_url, owner_url = self._external_urls or external.prepare_database(self.config)
         return Addresses(
             app_url, owner_url, self.valkey.url if self.valkey is not None else self.config.redis_url
         )
