@@ -6,12 +6,15 @@ import copy
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from marketplace.review.checks.base import CheckContext, CheckOutcome, run_check
+from marketplace.review.checks.registry import get_check
 
 MANIFEST: dict[str, Any] = {
     "$schema": "https://agent-plugins.org/schemas/1.0.0/plugin.schema.json",
@@ -195,3 +198,17 @@ def write_zip(path: Path, files: Mapping[str, bytes]) -> Path:
     """Write an ordinary ZIP of the files to `path` and return it."""
     path.write_bytes(zip_bytes(files))
     return path
+
+
+RunCheck = Callable[[str, Mapping[str, bytes | str | None]], CheckOutcome]
+
+
+def check_package(folder: Path, name: str, changes: Mapping[str, bytes | str | None]) -> CheckOutcome:
+    """Run the check called `name` on the good package with these changes, packed below `folder`."""
+    with CheckContext(archive=write_zip(folder / "plugin.zip", files_with(changes))) as context:
+        return run_check(get_check(name), context)
+
+
+def texts_of(outcome: CheckOutcome) -> list[str]:
+    """Return what the publisher reads, finding by finding."""
+    return [finding.text() for finding in outcome.findings]
