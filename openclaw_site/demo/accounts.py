@@ -26,19 +26,22 @@ PLATFORM, COMPANY, PARTNER = "platform", "demo", "acme-vision"
 TENANTS = (
     (PLATFORM, "OpenClaw", Tenant.Kind.PLATFORM),
     (COMPANY, "Demo company", Tenant.Kind.ORGANISATION),
-    (PARTNER, "Acme Vision", Tenant.Kind.PARTNER),
 )
+# Sits on both sides of the table once the partner exists, to show that nobody decides on work of their own.
+BOTH_SIDES = "reviewer-and-partner"
 PEOPLE = (
     ("administrator", PLATFORM, Role.PLATFORM_ADMIN),
     ("reviewer", PLATFORM, Role.REVIEWER),
     ("second-reviewer", PLATFORM, Role.REVIEWER),
+    (BOTH_SIDES, PLATFORM, Role.REVIEWER),
     ("ethics-officer", PLATFORM, Role.ETHICS_OFFICER),
     ("auditor", PLATFORM, Role.AUDITOR),
     ("tenant-admin", COMPANY, Role.TENANT_ADMIN),
     ("developer", COMPANY, Role.DEVELOPER),
     ("data-scientist", COMPANY, Role.DATA_SCIENTIST),
-    ("partner", PARTNER, Role.PARTNER),
 )
+# The partner is not made here: it applies on the site's own page and is accepted, as partners are.
+PARTNER_USER, PARTNER_NAME = "partner", "Acme Vision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +85,23 @@ def _tenant(slug: str, name: str, kind: Tenant.Kind) -> Tenant:
     return found or create_tenant(principal=SYSTEM, slug=slug, name=name, kind=kind)
 
 
-def _account(username: str, tenant: Tenant, role: Role, password: str) -> Account:
+def _account(username: str, tenant: Tenant, role: Role, known: str) -> Account:
+    password = _password(username, known)
     user = User.objects.filter(username=username).first()
     if user is None:
-        password = password or secrets.token_urlsafe(15)
         user = create_person(principal=SYSTEM, username=username, password=password)
-    elif not password or not user.check_password(password):
-        password = secrets.token_urlsafe(15)
+    add_membership(principal=SYSTEM, user=user, tenant_id=tenant.id, role=role)
+    return Account(role=role.value, username=username, password=password, tenant=tenant.name)
+
+
+def _password(username: str, known: str) -> str:
+    """The password in the file, if it is still right; else a new one, which an account that exists is given."""
+    user = User.objects.filter(username=username).first()
+    if known and (user is None or user.check_password(known)):
+        return known
+    password = secrets.token_urlsafe(15)
+    if user is not None:
         user.set_password(password)
         user.save(update_fields=["password"])
         record(principal=SYSTEM, action="access.password.change", target=ObjectRef.of(user))
-    add_membership(principal=SYSTEM, user=user, tenant_id=tenant.id, role=role)
-    return Account(role=role.value, username=username, password=password, tenant=tenant.name)
+    return password

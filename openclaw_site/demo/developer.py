@@ -134,7 +134,7 @@ def measure_split(
 
 def refused_without_scope(step: Step, url: str, endpoint: str, program: Program) -> None:
     """A token without `models:infer`, and no token at all, are refused in the protocol's own form."""
-    body = {"inputs": []}
+    body: dict[str, Any] = {"inputs": []}
     without = program.http.post(f"/v2/models/{endpoint}/infer", json=body)
     step.expect(without.status_code == 401, "without a token: 401 " + told(without), seen=without.status_code)
     program.authorise("skills:invoke")
