@@ -8,10 +8,12 @@ one, because it turns every exception into ERROR: a check that could not finish 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -26,6 +28,8 @@ from marketplace.catalog.package import ArchiveError, ArchiveReport, Limits, ext
 logger = logging.getLogger(__name__)
 
 MAX_FINDINGS = 100
+_PREFIX = "openclaw-check-"
+_STALE_S = 6 * 3600
 
 __all__ = [
     "Check",
@@ -100,7 +104,8 @@ class CheckContext(AbstractContextManager["CheckContext"]):
         """The folder with the package's files."""
         if self._given is not None:
             return self._given
-        self._temporary = Path(tempfile.mkdtemp(prefix="openclaw-check-"))
+        _sweep()
+        self._temporary = Path(tempfile.mkdtemp(prefix=_PREFIX))
         folder = self._temporary / "package"
         extract(self.archive, folder, limits=self.limits)
         return folder
@@ -116,6 +121,14 @@ class CheckContext(AbstractContextManager["CheckContext"]):
         for path in sorted(root.rglob("*")):
             if path.is_file() and not path.is_symlink():
                 yield path.relative_to(root).as_posix(), path
+
+
+def _sweep() -> None:
+    """Remove what a worker left that was killed in the middle of a check."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _STALE_S and folder.stat().st_uid == os.geteuid():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -76,6 +77,17 @@ def test_an_exception_is_an_error_and_says_nothing_of_itself(tmp_path: Path) -> 
 def test_a_missing_archive_is_an_error(tmp_path: Path, name: str) -> None:
     with CheckContext(archive=tmp_path / "gone.zip") as context:
         assert run_check(get_check(name), context).status is CheckStatus.ERROR
+
+
+def test_what_a_killed_worker_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base.tempfile, "tempdir", str(tmp_path))
+    old, young = tmp_path / "openclaw-check-old", tmp_path / "openclaw-check-young"
+    for folder in (old, young):
+        (folder / "package").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    with CheckContext(archive=write_zip(tmp_path / "plugin.zip", files_with({}))) as context:
+        assert context.root.parent.parent == tmp_path
+    assert [item.name for item in tmp_path.glob("openclaw-check-*")] == ["openclaw-check-young"]
 
 
 def test_the_worst_finding_decides() -> None:
