@@ -19,29 +19,23 @@ from governance.principals import SYSTEM, Role
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Tenant, User
+from openclaw_site.demo.people import (
+    ACCOUNTS_FILE,
+    BOTH_SIDES,
+    COMPANY,
+    COMPANY_NAME,
+    PARTNER,
+    PARTNER_NAME,
+    PARTNER_USER,
+    PEOPLE,
+    PLATFORM,
+)
 from openclaw_site.secret_files import SecretFiles
 
-FILE = "demo-accounts.json"
-PLATFORM, COMPANY, PARTNER = "platform", "demo", "acme-vision"
 TENANTS = (
     (PLATFORM, "OpenClaw", Tenant.Kind.PLATFORM),
-    (COMPANY, "Demo company", Tenant.Kind.ORGANISATION),
+    (COMPANY, COMPANY_NAME, Tenant.Kind.ORGANISATION),
 )
-# Sits on both sides of the table once the partner exists, to show that nobody decides on work of their own.
-BOTH_SIDES = "reviewer-and-partner"
-PEOPLE = (
-    ("administrator", PLATFORM, Role.PLATFORM_ADMIN),
-    ("reviewer", PLATFORM, Role.REVIEWER),
-    ("second-reviewer", PLATFORM, Role.REVIEWER),
-    (BOTH_SIDES, PLATFORM, Role.REVIEWER),
-    ("ethics-officer", PLATFORM, Role.ETHICS_OFFICER),
-    ("auditor", PLATFORM, Role.AUDITOR),
-    ("tenant-admin", COMPANY, Role.TENANT_ADMIN),
-    ("developer", COMPANY, Role.DEVELOPER),
-    ("data-scientist", COMPANY, Role.DATA_SCIENTIST),
-)
-# The partner is not made here: it applies on the site's own page and is accepted, as partners are.
-PARTNER_USER, PARTNER_NAME = "partner", "Acme Vision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +55,18 @@ def seed() -> list[Account]:
     with platform_scope(), transaction.atomic():
         tenants = {slug: _tenant(slug, name, kind) for slug, name, kind in TENANTS}
         accounts = [_account(name, tenants[slug], role, known.get(name, "")) for name, slug, role in PEOPLE]
-    files.write(FILE, json.dumps({"accounts": [asdict(account) for account in accounts]}, indent=2))
+        partner = Tenant.objects.filter(slug=PARTNER).first()
+        if partner is not None:
+            both = User.objects.get(username=BOTH_SIDES)
+            add_membership(principal=SYSTEM, user=both, tenant_id=partner.id, role=Role.PARTNER)
+        password = _password(PARTNER_USER, known.get(PARTNER_USER, ""))
+        accounts.append(Account(Role.PARTNER.value, PARTNER_USER, password, PARTNER_NAME))
+    files.write(ACCOUNTS_FILE, json.dumps({"accounts": [asdict(account) for account in accounts]}, indent=2))
     return accounts
 
 
 def _known(files: SecretFiles) -> dict[str, str]:
-    path = files.path(FILE)
+    path = files.path(ACCOUNTS_FILE)
     if not path.exists():
         return {}
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -78,9 +78,8 @@ def _tenant(slug: str, name: str, kind: Tenant.Kind) -> Tenant:
     if found is None and kind == Tenant.Kind.PLATFORM:
         found = Tenant.objects.filter(kind=kind).first()
     if found is None and kind == Tenant.Kind.PLATFORM:
-        found = Tenant.objects.create(
-            slug=slug, name=name, kind=kind
-        )  # the audit log needs it before its entry
+        # Not through the service, whose audit entry would already need the platform's tenant.
+        found = Tenant.objects.create(slug=slug, name=name, kind=kind)
         platform_tenant_id.cache_clear()
     return found or create_tenant(principal=SYSTEM, slug=slug, name=name, kind=kind)
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from openclaw_site.demo.accounts import FILE, seed
+from openclaw_site.demo.accounts import seed
+from openclaw_site.demo.people import ACCOUNTS_FILE
 
 
 class Command(BaseCommand):
     """Doing it again changes nothing. The random passwords are in the secrets folder."""
 
-    help = f"Make the demo's tenants and one account per role; the passwords go to secrets/{FILE}."
+    help = f"Make the demo's tenants and one account per role; the passwords go to secrets/{ACCOUNTS_FILE}."
 
     def handle(self, *args: Any, **options: Any) -> None:
         for account in seed():

@@ -14,6 +14,7 @@ from django.test import RequestFactory
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership, Tenant, User
 from openclaw_site.demo import accounts
+from openclaw_site.demo.people import ACCOUNTS_FILE, PARTNER_USER
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,7 +29,7 @@ def test_every_account_can_sign_in_and_has_its_role(var: Path) -> None:
     made = accounts.seed()
     request = RequestFactory().post("/accounts/login/")
     for account in made:
-        if account.username == accounts.PARTNER_USER:
+        if account.username == PARTNER_USER:
             continue  # applies on the site's own page
         user = authenticate(request, username=account.username, password=account.password)
         assert user is not None, account.username
@@ -38,7 +39,7 @@ def test_every_account_can_sign_in_and_has_its_role(var: Path) -> None:
 
 def test_the_passwords_are_random_and_private(var: Path) -> None:
     accounts.seed()
-    path = var / "secrets" / accounts.FILE
+    path = var / "secrets" / ACCOUNTS_FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     passwords = [account["password"] for account in json.loads(path.read_text())["accounts"]]
     assert len(set(passwords)) == len(passwords)
@@ -56,7 +57,7 @@ def test_doing_it_again_changes_nothing(var: Path) -> None:
 
 def test_a_lost_file_gives_new_passwords(var: Path) -> None:
     first = accounts.seed()
-    (var / "secrets" / accounts.FILE).unlink()
+    (var / "secrets" / ACCOUNTS_FILE).unlink()
     second = accounts.seed()
     assert [a.username for a in second] == [a.username for a in first]
     assert all(a.password != b.password for a, b in zip(first, second, strict=True))
