@@ -5,4 +5,11 @@ from django.urls import URLPattern, URLResolver, include, path
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("governance.access.api_urls")),
     path("", include("governance.audit.api_urls")),
+    path("", include("inference.registry.api_urls")),
+    path("", include("inference.rollouts.api_urls")),
+    path("", include("inference.serving.api_urls")),
+    path("", include("skills.runtime.api_urls")),
+    path("", include("governance.ethics.api_urls")),
+    path("", include("marketplace.catalog.api_urls")),
+    path("", include("marketplace.review.api_urls")),
 ]

@@ -36,7 +36,7 @@ GOVERNANCE_APPS = [
     "governance.ethics",
 ]
 INFERENCE_APPS = ["inference.registry", "inference.rollouts", "inference.serving"]
-SKILLS_APPS = ["skills.library"]
+SKILLS_APPS = ["skills.library", "skills.runtime"]
 MARKETPLACE_APPS = [
     "marketplace.catalog",
     "marketplace.review",
@@ -165,6 +165,7 @@ OAUTH2_PROVIDER = {
     "ALLOWED_GRANT_TYPES": ["client_credentials", "authorization_code", "refresh_token"],
 }
 TOKEN_ENDPOINT_RATE = "60/m"  # per client address and client id
+PARTNER_SIGN_UP_RATE = "20/h"  # per client address
 
 # --- Browser security ----------------------------------------------------------------------------------------------
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = CONFIG.https
@@ -233,7 +234,29 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The database row is the truth about every job, so a message lost with its worker is sent again by `resume_stalled`.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_TASK_QUEUES_NAMES = ("default", "checks", "batch", "publish")
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {}
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "review.resume_stalled": {
+        "task": "review.resume_stalled",
+        "schedule": 5.0,
+        "options": {"queue": "default", "expires": 5.0},
+    },
+    "distribution.resume_stalled": {
+        "task": "distribution.resume_stalled",
+        "schedule": 5.0,
+        "options": {"queue": "publish", "expires": 5.0},
+    },
+    "distribution.refresh": {
+        "task": "distribution.refresh",
+        "schedule": 600.0,
+        "options": {"queue": "publish", "expires": 600.0},
+    },
+    "installs.resume_stalled": {
+        "task": "installs.resume_stalled",
+        "schedule": 5.0,
+        "options": {"queue": "default", "expires": 5.0},
+    },
+    "ethics.expire": {"task": "ethics.expire", "schedule": 3600.0, "options": {"queue": "default"}},
+}
 
 # --- Files, languages, logs ----------------------------------------------------------------------------------------
 STATIC_URL = "/static/"

@@ -16,7 +16,7 @@ BY_VERSION = """
     SELECT endpoint_id, model_version_id, count(*),
            count(*) FILTER (WHERE status >= 500),
            count(*) FILTER (WHERE status BETWEEN 400 AND 499),
-           percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY latency_us) FILTER (WHERE status < 400)
+           percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY latency_us) FILTER (WHERE status < 400)
     FROM rollouts_outcomerecord
     WHERE endpoint_id = ANY(%s) AND at > %s
     GROUP BY endpoint_id, model_version_id
@@ -40,6 +40,7 @@ class VersionFigures:
     errors: int
     refused: int
     p50_ms: float | None
+    p95_ms: float | None
     p99_ms: float | None
     window_s: float
 
@@ -76,7 +77,8 @@ def version_figures(endpoint_ids: Sequence[UUID], *, window: timedelta) -> list[
             errors=errors,
             refused=refused,
             p50_ms=percentiles[0] / 1000 if percentiles and percentiles[0] is not None else None,
-            p99_ms=percentiles[1] / 1000 if percentiles and percentiles[1] is not None else None,
+            p95_ms=percentiles[1] / 1000 if percentiles and percentiles[1] is not None else None,
+            p99_ms=percentiles[2] / 1000 if percentiles and percentiles[2] is not None else None,
             window_s=window.total_seconds(),
         )
         for endpoint, version, requests, errors, refused, percentiles in rows
