@@ -27,6 +27,7 @@ from inference.serving.http import (
 from inference.serving.listener import Listener
 from inference.serving.lookups import Caller, EndpointSnapshot, Lookups
 from inference.serving.outcomes import OutcomeLog
+from inference.serving.pauses import shorten_collector_pauses
 from inference.serving.pool import ModelPool
 from inference.serving.predictions import Limits, Prediction, Predictor
 from inference.serving.routing import Route, Router
@@ -70,6 +71,7 @@ class InferenceApplication:
         if self._outcomes is not None:
             self._outcomes.start()
         self._maintenance = asyncio.ensure_future(self._maintain())
+        shorten_collector_pauses()
         self._ready = True
 
     async def shutdown(self) -> None:

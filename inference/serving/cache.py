@@ -32,6 +32,7 @@ class SingleFlight(Generic[K, V]):
             if len(self._flights) >= self._max_flights:
                 raise Overloaded("too many identities and endpoints are being looked up; try again shortly")
             flight = self._flights[key] = asyncio.ensure_future(self._fly(key, load))
+            flight.add_done_callback(_retrieve)
         return await asyncio.shield(flight)
 
     def forget(self, key: K | None = None) -> None:
@@ -51,6 +52,12 @@ class SingleFlight(Generic[K, V]):
         finally:
             if self.is_current(key):
                 del self._flights[key]
+
+
+def _retrieve(flight: asyncio.Task[V]) -> None:
+    """Look at the result, so that a failure after every caller gave up is not reported as forgotten."""
+    if not flight.cancelled():
+        flight.exception()
 
 
 class FlightCache(Generic[K, V]):

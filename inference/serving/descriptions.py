@@ -7,7 +7,6 @@ from typing import Any
 from inference.serving.errors import ProtocolError
 from inference.serving.protocol import EXTENSIONS
 from inference.serving.routing import Route, RoutedArm
-from inference.serving.signature import Signature
 
 NAME = "openclaw"
 VERSION = "0.1.0"
@@ -36,15 +35,14 @@ def metadata(route: Route, version: str = "") -> dict[str, Any]:
 def configuration(route: Route, version: str = "") -> dict[str, Any]:
     """The part of Triton's model configuration that means something here."""
     arm = _arm(route, version).arm
-    signature = Signature.declared(arm.inputs, arm.outputs)
-    batched = signature.rows_are_variable
     return {
         "name": route.snapshot.name,
         "platform": PLATFORM,
         "backend": "onnxruntime",
-        "max_batch_size": 1 if batched else 0,
-        "input": [_triton_tensor(tensor, batched) for tensor in arm.inputs],
-        "output": [_triton_tensor(tensor, batched) for tensor in arm.outputs],
+        # 0: the dimensions below are all there are, the batch's among them.
+        "max_batch_size": 0,
+        "input": [_triton_tensor(tensor) for tensor in arm.inputs],
+        "output": [_triton_tensor(tensor) for tensor in arm.outputs],
     }
 
 
@@ -90,10 +88,10 @@ def _tensor(tensor: dict[str, Any]) -> dict[str, Any]:
     return {"name": tensor["name"], "datatype": tensor["datatype"], "shape": list(tensor["shape"])}
 
 
-def _triton_tensor(tensor: dict[str, Any], batched: bool) -> dict[str, Any]:
+def _triton_tensor(tensor: dict[str, Any]) -> dict[str, Any]:
     datatype = tensor["datatype"]
     return {
         "name": tensor["name"],
         "data_type": _TRITON_TYPES.get(datatype, f"TYPE_{datatype}"),
-        "dims": list(tensor["shape"])[1 if batched else 0 :],
+        "dims": list(tensor["shape"]),
     }

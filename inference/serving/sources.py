@@ -26,6 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 INVOKE = "rollouts.endpoint.invoke"
+LISTENER_NAME = "openclaw listener"
 
 _OUTCOME_COLUMNS = {
     "id": "uuid",
@@ -48,21 +49,8 @@ _INSERT_OUTCOMES = (
     f"INSERT INTO {OutcomeRecord._meta.db_table} ({_NAMES}) "  # noqa: S608 - constants of this module
     f"SELECT {_NAMES} FROM json_to_recordset(%s::json) AS outcome({_TYPED}) ON CONFLICT DO NOTHING"
 )
-_LISTENER_PARAMETERS = frozenset(
-    {
-        "dbname",
-        "user",
-        "password",
-        "host",
-        "port",
-        "service",
-        "sslmode",
-        "sslrootcert",
-        "sslcert",
-        "sslkey",
-        "options",
-    }
-)
+# Django's own arguments to psycopg, which mean nothing to an asynchronous connection of another kind.
+_DJANGO_ONLY = frozenset({"context", "cursor_factory", "prepare_threshold", "pool"})
 
 
 def _in_thread(function: Callable[P, R]) -> Callable[P, R]:
@@ -122,4 +110,5 @@ def write_outcomes(outcomes: Sequence[Outcome]) -> None:
 def listener_connection() -> Mapping[str, Any]:
     """psycopg's parameters for a connection beside Django's own."""
     parameters = connection.get_connection_params()
-    return {key: value for key, value in parameters.items() if key in _LISTENER_PARAMETERS}
+    shared = {key: value for key, value in parameters.items() if key not in _DJANGO_ONLY}
+    return shared | {"application_name": LISTENER_NAME}

@@ -125,7 +125,7 @@ async def test_health_metadata_and_the_extensions(client: InferenceServerClient)
     assert metadata["versions"] == ["1.0.0", "2.0.0", "3.0.0"]
     assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
     config = await client.get_model_config("split", "2.0.0", headers=auth())
-    assert config["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [4]}]
+    assert config["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1, 4]}]
     index = await client.get_model_repository_index(headers=auth())
     assert {"double", "split"} <= {item["name"] for item in index}
     await client.infer("double", [x_input(row(1, 2, 3, 4))], headers=auth())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -117,8 +119,6 @@ def test_tensors_kept_in_other_files_are_never_read(tmp_path: Path, monkeypatch:
         [weights],
     )
     data = helper.make_model(graph, opset_imports=onnx_models.OPSET, ir_version=8).SerializeToString()
-    import hashlib
-
     (tmp_path / "model.onnx").write_bytes(data)
     arm = onnx_models.affine(tmp_path)
     with pytest.raises(LoadError):
@@ -196,18 +196,16 @@ async def test_a_version_is_unloaded_after_its_last_request(pool: ModelPool, tmp
 
 
 async def test_a_hundred_reloads_leave_nothing_behind(tmp_path: Path) -> None:
-    import threading
-
     pool = ModelPool()
     arms = [onnx_models.affine(tmp_path), onnx_models.affine(tmp_path, factor=3.0)]
-    before = threading.active_count()
     for i in range(100):
         arm = arms[i % 2]
         pool.use("e", [arm.version_id])
         await predict(pool, arm)
     await pool.close()
     assert len(pool) == 0
-    assert threading.active_count() <= before + 2
+    left = {thread.name for thread in threading.enumerate()}
+    assert not left & {f"model {arm.version_id}" for arm in arms}
 
 
 # --- Routing -------------------------------------------------------------------------------------------------------

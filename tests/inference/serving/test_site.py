@@ -209,12 +209,18 @@ def test_a_revocation_is_felt_although_the_listener_lost_its_connection(
 ) -> None:
     assert infer().status_code == 200
     with psycopg.connect(services.postgres.superuser_dsn, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE query LIKE 'LISTEN %' OR (query = 'SELECT 1' AND state = 'idle')"
-        )
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'openclaw listener'"
+        ).fetchall()
+    assert ended == [(True,)]
     house.do("revoke_invoke", application_id=house.application.id)
     becomes(403, infer)
+    deadline = time.monotonic() + 5
+    while httpx.get(infer().request.url.join("/v2/health/ready")).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    house.do("grant_invoke", application_id=house.application.id)
+    becomes(200, infer)
 
 
 def test_outcomes_are_written_behind_the_requests(infer: Callable[..., httpx.Response], house: House) -> None:
