@@ -5,7 +5,7 @@ They live on the access floor because who may see them is a decision, and decisi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminPasswordToggleWidget
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggleWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from governance.access import services
 from governance.access.admin_base import (
@@ -110,11 +110,12 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]
     password = forms.CharField(
         label=gettext_lazy("First password"), widget=UnfoldAdminPasswordToggleWidget(), strip=False
     )
-    role = forms.ChoiceField(label=gettext_lazy("Role"))
+    role = forms.ChoiceField(label=gettext_lazy("Role"), widget=UnfoldAdminSelectWidget())
 
     class Meta:
         model = User
         fields = ("username", "email")
+        widgets: ClassVar = {"username": UnfoldAdminTextInputWidget(), "email": UnfoldAdminEmailInputWidget()}
 
 
 class MembershipInline(DecisionInline):

@@ -1,11 +1,7 @@
-"""The partner portal, below /partner/."""
+"""Becoming a partner: the public form, below /partner/."""
 
 from django.urls import path
 
 from marketplace.catalog import views
 
-urlpatterns = [
-    path("", views.home, name="partner-home"),
-    path("join/", views.join, name="partner-join"),
-    path("upload/", views.upload, name="partner-upload"),
-]
+urlpatterns = [path("join/", views.join, name="partner-join")]
