@@ -1,0 +1,22 @@
+"""Who may read the catalogue, become a partner, and take a version out of circulation."""
+
+from governance.access.decisions import ActionRule, register
+from governance.principals import Role
+
+EVERYBODY = frozenset(set(Role) - {Role.SYSTEM, Role.SERVICE})
+
+register(
+    ActionRule("catalog.plugin.view", roles=EVERYBODY, scopes=frozenset({"plugins:read"}), cross_tenant=True),
+    ActionRule("catalog.application.apply", anonymous=True),
+    ActionRule("catalog.application.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR})),
+    ActionRule("catalog.application.decide", roles=frozenset({Role.PLATFORM_ADMIN})),
+    ActionRule("catalog.partner.verify", roles=frozenset({Role.PLATFORM_ADMIN})),
+    ActionRule("catalog.version.register", roles=frozenset({Role.SYSTEM})),
+    ActionRule(
+        "catalog.version.decide",
+        roles=frozenset({Role.REVIEWER, Role.PARTNER, Role.SYSTEM}),
+        scopes=frozenset({"plugins:write"}),
+    ),
+    ActionRule("catalog.version.publish", roles=frozenset({Role.SYSTEM})),
+    ActionRule("catalog.version.block", roles=frozenset({Role.PLATFORM_ADMIN})),
+)
