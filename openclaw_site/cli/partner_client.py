@@ -49,13 +49,14 @@ class PartnerClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def upload(self, archive: Path, *, sha256: str) -> dict[str, Any]:
+    def upload(self, archive: Path, *, sha256: str, questionnaire: str = "") -> dict[str, Any]:
         """Upload a packed plugin and return the submission; the same archive twice is one submission."""
         with archive.open("rb") as file:
             return self._call(
                 "POST",
                 "/api/v1/submissions/",
                 files={"file": (archive.name, file, "application/zip")},
+                data={"questionnaire": questionnaire} if questionnaire else None,
                 headers={"Idempotency-Key": sha256},
             )
 

@@ -139,12 +139,25 @@ def _credentials(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @plugin.command()
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--questionnaire",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON file with the answers to the ethics questionnaire (question id to answer).",
+)
 @click.option("--wait", is_flag=True, help="Follow the submission until it is decided or waits for you.")
 @click.option(
     "--timeout", "timeout_s", type=float, default=0, help="With --wait: give up after so many seconds."
 )
 @_credentials
-def upload(source: Path, wait: bool, timeout_s: float, url: str, client_id: str, client_secret: str) -> None:
+def upload(
+    source: Path,
+    questionnaire: Path | None,
+    wait: bool,
+    timeout_s: float,
+    url: str,
+    client_id: str,
+    client_secret: str,
+) -> None:
     """Upload SOURCE, a packed archive or a plugin's folder, as a new version.
 
     With --wait the exit status is 0 published, 1 refused or withdrawn, 2 waiting for you, 3 out of time.
@@ -159,7 +172,8 @@ def upload(source: Path, wait: bool, timeout_s: float, url: str, client_id: str,
         except PackageProblem as problem:
             _print_findings(console, problem.findings)
             raise SystemExit(1) from problem
-        submission = client.upload(archive, sha256=sha256)
+        answers = questionnaire.read_text("utf-8") if questionnaire else ""
+        submission = client.upload(archive, sha256=sha256, questionnaire=answers)
         click.echo(f"Submitted: {submission['id']}\nsha256 {sha256}")
         if not wait:
             _print_turn(console, submission)
@@ -280,8 +294,8 @@ _ENDS = {"published": 0, "rejected": 1, "checks_failed": 1, "withdrawn": 1}
 
 def _end(submission: dict[str, Any]) -> int | None:
     """Return the exit status if nothing more will happen by itself."""
-    if str(submission["state"]) in _ENDS:
-        return _ENDS[str(submission["state"])]
+    if str(submission["state"]) in _ENDS or submission.get("whose_turn") == "nobody":
+        return _ENDS.get(str(submission["state"]), 1)
     return 2 if submission.get("whose_turn") in _PUBLISHER_TURN else None
 
 
@@ -327,6 +341,8 @@ def _print_event(console: Console, entry: dict[str, Any]) -> None:
     actor = entry.get("actor")
     name = actor.get("label", "") if isinstance(actor, dict) else str(actor or "")
     console.print(Text.assemble((f"{at}  ", "dim"), what, (f"  {name}" if name else "", "cyan")))
+    if entry.get("text") and entry.get("message"):  # what a person wrote
+        console.print(Text(f"    {entry['message']}"))
 
 
 def _print_turn(console: Console, submission: dict[str, Any]) -> None:

@@ -147,7 +147,13 @@ def submission(state: str, turn: str, events: int, check: str) -> dict[str, Any]
         "whose_turn": turn,
         "next_step": f"Next after {state}.",
         "timeline": [
-            {"at": f"2026-01-01T00:00:0{n}Z", "text": f"Step {n}", "actor": "Ada"} for n in range(events)
+            {
+                "at": f"2026-01-01T00:00:0{n}Z",
+                "text": f"Step {n}",
+                "actor": "Ada",
+                "message": "What Ada wrote",
+            }
+            for n in range(events)
         ],
         "checks": [{"name": "secrets", "title": "Secrets", "status": check, "message": "m", "findings": []}],
     }
@@ -165,13 +171,21 @@ def test_an_upload_is_followed_to_its_end(
         submission("checking", "platform", 2, "PASSED"),
         submission(state, turn, 3, "PASSED"),
     ]
-    result = openclaw("upload", write_zip(tmp_path / "p.zip", files_with({})), "--wait", env=site)
+    answers = tmp_path / "answers.json"
+    answers.write_text('{"scope": "pilot"}')
+    archive = write_zip(tmp_path / "p.zip", files_with({}))
+    result = openclaw("upload", archive, "--questionnaire", answers, "--wait", env=site)
     assert result.exit_code == exit_code, result.output
     assert [result.output.count(f"Step {n}") for n in range(3)] == [1, 1, 1]
     assert result.output.count("✓ Secrets") == 1 and f"Next after {state}." in result.output
     path, headers, body = Site.seen[1]
     assert path == "/api/v1/submissions/" and headers["Authorization"] == "Bearer t0k"
     assert headers["Idempotency-Key"] in result.output and b'name="file"; filename="p.zip"' in body
+    assert (
+        b'name="questionnaire"' in body
+        and b'{"scope": "pilot"}' in body
+        and "What Ada wrote" in result.output
+    )
 
 
 def test_refusals_are_sentences(site: dict[str, str], tmp_path: Path) -> None:
