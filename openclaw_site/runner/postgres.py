@@ -25,7 +25,7 @@ from psycopg import sql
 
 from openclaw_site import config
 from openclaw_site.runner.errors import RunnerError
-from openclaw_site.runner.process import Child, Program, end_left_over, tail
+from openclaw_site.runner.process import Child, Program, ask_left_over, created_at, end_left_over, tail
 from openclaw_site.runner.roles import ensure_role, grant_app_rights
 from openclaw_site.runner.sockets import socket_folder
 from openclaw_site.secret_files import SecretFiles
@@ -192,7 +192,9 @@ class EmbeddedPostgres:
         first = lock.read_text(encoding="utf-8", errors="replace").split("\n", 1)[0].strip()
         pid = int(first) if first.isdecimal() else 0
         if pid and _serves(pid, self.data_dir):
-            end_left_over(pid, psutil.Process(pid).create_time(), signal.SIGINT)
+            created = created_at(pid)
+            if ask_left_over(pid, created, signal.SIGINT):
+                end_left_over(pid, created)
         lock.unlink(missing_ok=True)
 
     def _wait_until_ready(self) -> None:

@@ -124,26 +124,29 @@ def created_at(pid: int) -> float:
         return 0.0
 
 
-def end_left_over(pid: int, created: float, stop_signal: signal.Signals, *, grace_s: float = 10.0) -> bool:
-    """Stop a process group that an earlier, killed runner left behind; returns whether there was one.
+def ask_left_over(pid: int, created: float, stop_signal: signal.Signals) -> bool:
+    """Ask a process that an earlier, killed runner left behind to stop; returns whether there was one.
 
     `created` must match, so that a process that merely got the same id is left alone.
     """
-    now = created_at(pid)
-    if not pid or not created or (now and abs(now - created) > 1.0):
-        return False
-    if now:
+    now = created_at(pid) if pid and created else 0.0
+    if now and abs(now - created) <= 1.0:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, stop_signal)
-        deadline = time.monotonic() + grace_s
-        while time.monotonic() < deadline and _is_running(pid):
-            time.sleep(0.05)
+        return True
+    return not now and bool(_group(pid, created))
+
+
+def end_left_over(pid: int, created: float, *, grace_s: float = 10.0) -> None:
+    """Wait for a process for which `ask_left_over` said yes, then end what is left of its group."""
+    deadline = time.monotonic() + grace_s
+    while time.monotonic() < deadline and _is_running(pid):
+        time.sleep(0.05)
     members = _group(pid, created)
     if members:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
         psutil.wait_procs(members, timeout=5)
-    return bool(now or members)
 
 
 def rotate(log: Path, *, limit_bytes: int = LOG_LIMIT_BYTES) -> bool:
@@ -170,7 +173,9 @@ def tail(path: Path, *, lines: int) -> str:
 
 def _group(pid: int, created: float) -> list[psutil.Process]:
     """The living members of the group that `pid` led: an id in use by a group is given to no new process."""
-    members = []
+    members: list[psutil.Process] = []
+    if not pid or not created:
+        return members
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError):
             if os.getpgid(process.pid) == pid and process.create_time() >= created - 1.0:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from openclaw_site.config import Config
 from openclaw_site.runner import assets, lock, preflight, programs
 from openclaw_site.runner.errors import Interrupted, RunnerError
-from openclaw_site.runner.process import Child, Program, created_at, end_left_over, rotate
+from openclaw_site.runner.process import Child, Program, ask_left_over, created_at, end_left_over, rotate
 from openclaw_site.runner.services import Addresses, Services, site_environment
 
 READY_TIMEOUT_S = 90.0
@@ -196,9 +196,11 @@ class Supervisor:
 
     def _end_left_over(self) -> None:
         """Stop what a runner that was killed could not stop itself."""
-        for record in reversed(lock.RunState.read(self.config.var).children):
-            if end_left_over(record.pid, record.created, signal.Signals(record.stop_signal)):
-                self.say(f"Stopped {record.name}, left over from a run that was killed.")
+        records = reversed(lock.RunState.read(self.config.var).children)
+        left_over = [r for r in records if ask_left_over(r.pid, r.created, signal.Signals(r.stop_signal))]
+        for record in left_over:
+            end_left_over(record.pid, record.created)
+            self.say(f"Stopped {record.name}, left over from a run that was killed.")
 
     def _enter(self, phase: str) -> None:
         self.state.phase = phase

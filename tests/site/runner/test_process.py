@@ -14,7 +14,15 @@ import pytest
 from openclaw_site.config import process_environment
 from openclaw_site.runner.errors import RunnerError
 from openclaw_site.runner.lock import READY, ChildRecord, RunLock, RunState
-from openclaw_site.runner.process import Child, Program, created_at, end_left_over, rotate, tail
+from openclaw_site.runner.process import (
+    Child,
+    Program,
+    ask_left_over,
+    created_at,
+    end_left_over,
+    rotate,
+    tail,
+)
 
 STUBBORN_PARENT = """
 import signal, subprocess, sys, time
@@ -69,10 +77,28 @@ def test_a_left_over_is_ended_and_a_stranger_with_the_same_id_is_not(tmp_path: P
     child.start()
     printed(child)
     created = created_at(child.pid)
-    assert not end_left_over(child.pid, created - 100, signal.SIGTERM)
+    assert not ask_left_over(child.pid, created - 100, signal.SIGTERM)
     assert child.alive
-    assert end_left_over(child.pid, created, signal.SIGTERM)
+    assert ask_left_over(child.pid, created, signal.SIGTERM)
+    end_left_over(child.pid, created)
     assert not child.alive
+    assert not ask_left_over(child.pid, created, signal.SIGTERM)
+
+
+def test_a_left_over_group_is_found_without_its_leader(tmp_path: Path) -> None:
+    child = Child(program(tmp_path, STUBBORN_PARENT))
+    child.start()
+    grandchild = psutil.Process(int(printed(child)))
+    created = created_at(child.pid)
+    os.kill(child.pid, signal.SIGKILL)
+    while child.alive:
+        time.sleep(0.01)
+
+    assert ask_left_over(child.pid, created, signal.SIGTERM)
+    end_left_over(child.pid, created)
+
+    psutil.wait_procs([grandchild], timeout=5)
+    assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_log_is_rotated_while_its_writer_keeps_writing(tmp_path: Path) -> None:
