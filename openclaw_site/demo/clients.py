@@ -95,6 +95,12 @@ class Person(Caller):
             return {}
         return {"X-CSRFToken": self.http.cookies[CSRF_COOKIE], "Referer": f"{self.url}/"}
 
+    def work_in(self, tenant_id: str) -> None:
+        """Choose the tenant to act in, as the menu of every page does."""
+        answer = self.send("POST", "/accounts/tenant/", data={"tenant": tenant_id})
+        if answer.status_code != 302 or self.get("/api/v1/me/")["tenant_id"] != tenant_id:
+            raise StepFailed(f"{self.label} cannot work in the tenant {tenant_id}")
+
     def cookie(self) -> str:
         """The session as a WebSocket's handshake carries it."""
         return f"{SESSION_COOKIE}={self.http.cookies[SESSION_COOKIE]}"

@@ -93,7 +93,7 @@ def make_plugin(
 
 def upload(step: Step, archive: Path, client: dict[str, str]) -> str:
     """`openclaw plugin upload`; returns the submission's id."""
-    done = run_here(*_CLI, "upload", str(archive), **client)
+    done = run_here(*_CLI, "upload", str(archive), environment=client)
     found = re.search(r"Submitted: ([0-9a-f-]{36})", done.stdout)
     if found is None:
         raise StepFailed(f"the command named no submission: {done.stdout}")
@@ -102,34 +102,33 @@ def upload(step: Step, archive: Path, client: dict[str, str]) -> str:
 
 
 def watch_checks(step: Step, partner: Person, submission_id: str) -> dict[str, Any]:
-    """Follow a submission over its WebSocket until its checks have ended; returns it with its checks."""
+    """Follow a submission over its WebSocket alone until its checks have ended; returns it with its checks."""
     url = partner.url.replace("http", "ws", 1) + f"/ws/submissions/{submission_id}/"
     seen: dict[str, str] = {}
     messages = 0
     deadline = time.monotonic() + CHECKS_TIMEOUT_S
     with connect(url, origin=Origin(partner.url), additional_headers={"Cookie": partner.cookie()}) as socket:
-        while time.monotonic() < deadline:
-            submission = partner.get(f"/api/v1/submissions/{submission_id}/")
-            for check in submission["checks"]:
-                status = check["status"]
-                if status and seen.get(check["name"]) != status:
-                    seen[check["name"]] = status
-                    step.note(f"live: {check['title']}: {status}")
-            if submission["state"] in CHECKED:
-                break
+        while True:
             try:
-                socket.recv(timeout=5)
-                messages += 1
-            except TimeoutError:
-                continue
+                message = socket.recv(timeout=max(0.0, deadline - time.monotonic()))
+            except TimeoutError as error:
+                raise StepFailed(f"the checks did not end within {CHECKS_TIMEOUT_S:.0f} s") from error
             except ConnectionClosed as error:
                 raise StepFailed(f"the WebSocket was closed: {error}") from error
-        else:
-            raise StepFailed(f"the checks did not end within {CHECKS_TIMEOUT_S:.0f} s")
+            messages += 1
+            submission: dict[str, Any] = json.loads(message)["submission"]
+            for check in submission["checks"]:
+                if check["status"] and check["name"] not in seen:
+                    seen[check["name"]] = check["status"]
+                    step.note(f"live: {check['title']}: {check['status']} ({check['duration_ms']} ms)")
+            if submission["state"] in CHECKED:
+                break
     step.expect(
-        messages > 0, f"{messages} messages over the WebSocket while {len(seen)} checks ran in Celery"
+        len(seen) == len(submission["checks"]) > 0,
+        f"{messages} messages over the WebSocket while {len(seen)} checks ran in Celery",
+        seen=seen,
     )
-    return dict(submission)
+    return submission
 
 
 def refused(step: Step, submission: dict[str, Any]) -> None:

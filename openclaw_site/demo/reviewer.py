@@ -25,6 +25,9 @@ QUESTIONNAIRE: dict[str, Any] = {
 def claim_and_look(step: Step, reviewer: Person, submission_id: str) -> None:
     """Take a submission from the queue, read its files, and what has changed since the last approved version."""
     path = f"/api/v1/submissions/{submission_id}"
+    queue = reviewer.get("/api/v1/submissions/queue/")
+    place = [row["id"] for row in queue].index(submission_id) + 1
+    step.saw(f"the queue of {reviewer.label}: {len(queue)} waiting, this one is number {place} by due date")
     reviewer.post(f"{path}/claim/")
     files = reviewer.get(f"{path}/files/")
     step.saw(
@@ -78,7 +81,7 @@ def answer_questionnaire(step: Step, partner: Person, submission_id: str) -> Non
     questions = partner.get("/api/v1/ethics-questionnaire/")
     partner.post(
         f"/api/v1/submissions/{submission_id}/questionnaire/",
-        {"questionnaire": {"version": questions["version"], "answers": QUESTIONNAIRE}},
+        {"answers": QUESTIONNAIRE},
     )
     step.saw(f"the partner answers the {len(questions['questions'])} questions of “{questions['version']}”")
 

@@ -74,13 +74,13 @@ class World:
 
 
 def run_here(
-    *arguments: str, good: tuple[int, ...] = (0,), **environment: str
+    *arguments: str, good: tuple[int, ...] = (0,), environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with `arguments` as a person in a terminal would; raises StepFailed with what it printed."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=CHECKOUT,
-        env=process_environment(keep_secrets=True, **environment),
+        env=process_environment(keep_secrets=True, **(environment or {})),
         capture_output=True,
         text=True,
         check=False,
