@@ -18,6 +18,7 @@ class SiteConfig(AppConfig):
     def ready(self) -> None:
         from prometheus_client import REGISTRY
 
+        from openclaw_site import celery  # noqa: F401  every process can send tasks
         from openclaw_site.metrics import SiteCollector
 
         REGISTRY.register(SiteCollector())

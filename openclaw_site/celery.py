@@ -10,6 +10,8 @@ from celery.signals import worker_init
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openclaw_site.settings")
 
 app = Celery("openclaw", task_cls="governance.tenants.tasks:TenantTask")
+# Services send by name through `current_app`, from whichever thread runs the request.
+app.set_default()
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

@@ -4,4 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-websocket_urlpatterns: list[Any] = []
+from django.urls import path
+
+from marketplace.review.consumers import SubmissionConsumer
+
+websocket_urlpatterns: list[Any] = [
+    path("ws/submissions/<uuid:submission_id>/", SubmissionConsumer.as_asgi()),
+]
