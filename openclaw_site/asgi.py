@@ -18,6 +18,7 @@ django_application = get_asgi_application()
 
 from asgiref.sync import sync_to_async
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls import get_resolver
 
 from inference.serving.asgi import application as inference_application
 from openclaw_site.routing import websocket_urlpatterns
@@ -28,7 +29,8 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-_site = ProtocolTypeRouter(
+# Typed loosely: its stubs name every message of the ASGI specification, ours only what we look at.
+_site: Any = ProtocolTypeRouter(
     {"http": django_application, "websocket": PrincipalSocket(URLRouter(websocket_urlpatterns))}
 )
 
@@ -47,12 +49,18 @@ def _is_inference(path: str) -> bool:
     return path == "/v2" or path.startswith("/v2/")
 
 
+def _prepare() -> None:
+    verify_runtime()
+    # Loads every page's module now: the inference application freezes what is in memory out of the collector's way.
+    assert get_resolver().url_patterns
+
+
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             try:
-                await sync_to_async(verify_runtime)()
+                await sync_to_async(_prepare)()
                 await inference_application.startup()
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
