@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,7 @@ def predict(model: Any, x: Array) -> Array:
 
 def export(model: Any, example: Array, path: Path, *, given: str) -> None:
     """Write `model` as one ONNX file whose batch size is free; raises when ONNX Runtime disagrees with torch."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # no usage events in the home folder
     import onnxruntime
 
     torch.onnx.export(

@@ -17,6 +17,14 @@ PYTHON_INSIDE = "/python/bin/python3"
 BUNDLE_INSIDE = "/plugin"
 LIBRARIES_INSIDE = "/libraries"
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own, empty and of fixed size
+_ENVIRONMENT = {
+    "LD_LIBRARY_PATH": "/python/lib",
+    "LC_ALL": "C.UTF-8",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "TMPDIR": _TMP,
+}
 # The only installed packages that confined code may import, and what they load.
 _LIBRARIES = ("numpy", "numpy.libs", "onnxruntime")
 _SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
@@ -114,17 +122,6 @@ def command(*, bundle: Path | None, libraries: bool, file_bytes: int, filter_fd:
         *("--size", "65536", "--tmpfs", "/dev"),
         *("--dev-bind", "/dev/null", "/dev/null", "--dev-bind", "/dev/urandom", "/dev/urandom"),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", _TMP),
-        *("--setenv", "LD_LIBRARY_PATH", "/python/lib", "--setenv", "LC_ALL", "C.UTF-8"),
-        *(
-            "--setenv",
-            "OPENBLAS_NUM_THREADS",
-            "1",
-            "--setenv",
-            "OMP_NUM_THREADS",
-            "1",
-            "--setenv",
-            "TMPDIR",
-            _TMP,
-        ),
+        *(part for name, value in _ENVIRONMENT.items() for part in ("--setenv", name, value)),
     ]
     return [*args, PYTHON_INSIDE, "-I", "-S", "-B", "/runtime/runner.py"]
