@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from django.db.models import Count
 
 from governance.access.decisions import decide
 from governance.principals import Principal
@@ -14,6 +13,9 @@ from inference.rollouts.charts import Line, line
 from inference.rollouts.figures import series
 from inference.rollouts.overview import EndpointRow, endpoint_rows
 from inference.rollouts.selectors import visible_endpoints
+from inference.serving.models import BatchJob
+from marketplace.review.models import Submission
+from marketplace.review.selectors import counts_by_state
 from openclaw_site.heartbeats import WorkerState, queue_depths, worker_states
 from openclaw_site.readiness import readiness
 
@@ -43,7 +45,7 @@ def house(principal: Principal) -> House:
         _traffic(found, principal)
     if decide(principal, "serving.batch.view").allow:
         _jobs(found, principal)
-    if decide(principal, "review.submission.view").allow:
+    if decide(principal, "review.submission.inspect").allow:
         _submissions(found)
     if principal.platform:
         found.parts = readiness().parts
@@ -77,16 +79,11 @@ def _traffic(found: House, principal: Principal) -> None:
 
 
 def _submissions(found: House) -> None:
-    from marketplace.review.models import Submission
-
     labels = dict(Submission.State.choices)
-    counts = Submission.objects.values_list("state").annotate(Count("id")).order_by("state")
-    found.submissions = [(str(labels.get(state, state)), count) for state, count in counts]
+    found.submissions = [(str(labels[state]), count) for state, count in counts_by_state()]
 
 
 def _jobs(found: House, principal: Principal) -> None:
-    from inference.serving.models import BatchJob
-
     rows = BatchJob.objects.order_by("-id")
     if not principal.platform:
         rows = rows.filter(tenant_id=principal.tenant_id)

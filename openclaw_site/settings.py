@@ -194,6 +194,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 FILE_UPLOAD_PERMISSIONS = 0o600
 PLUGIN_UPLOAD_MAX_BYTES = 256 * 1024 * 1024
 BATCH_UPLOAD_MAX_BYTES = 256 * 1024 * 1024
+BATCH_MAX_ROWS = 1_000_000
+BATCH_SHARD_ROWS = 1_000
+BATCH_LEASE_S = 15.0  # a worker that does not renew its lease for so long is taken to be dead
+BATCH_RENEW_S = 1.0
+OUTCOME_RETENTION_DAYS = 30
 
 # --- REST API ------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -235,6 +240,16 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_TASK_QUEUES_NAMES = ("default", "checks", "batch", "publish")
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "batch.resume_stalled": {
+        "task": "batch.resume_stalled",
+        "schedule": 5.0,
+        "options": {"queue": "default", "expires": 5.0},
+    },
+    "rollouts.drop_old_outcomes": {
+        "task": "rollouts.drop_old_outcomes",
+        "schedule": 3600.0,
+        "options": {"queue": "default", "expires": 3600.0},
+    },
     "review.resume_stalled": {
         "task": "review.resume_stalled",
         "schedule": 5.0,

@@ -60,16 +60,15 @@ MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
     (
         _("Review"),
         (
-            Item(_("Review queue"), "rate_review", "review-queue", "review.submission.claim"),
+            Item(_("Review queue"), "rate_review", "review-queue", "review.submission.inspect"),
             Item(
-                _("Submissions"), "inventory", "admin:review_submission_changelist", "review.submission.claim"
+                _("Submissions"),
+                "inventory",
+                "admin:review_submission_changelist",
+                "review.submission.inspect",
             ),
-            Item(
-                _("Check runs"), "fact_check", "admin:review_checkrun_changelist", "review.submission.claim"
-            ),
-            Item(
-                _("Partner applications"), "handshake", "partner-applications", "catalog.application.decide"
-            ),
+            Item(_("Check runs"), "fact_check", "admin:review_checkrun_changelist", "review.check.view"),
+            Item(_("Partner applications"), "handshake", "partner-applications", "catalog.application.view"),
         ),
     ),
     (
@@ -125,9 +124,7 @@ def navigation(request: HttpRequest) -> list[Group]:
     principal: Principal = request.principal  # type: ignore[attr-defined]
     found: list[tuple[str | Promise, list[tuple[Item, str]]]] = []
     for title, items in MENU:
-        entries = [
-            (item, url) for item in items if decide(principal, item.action).allow and (url := _url(item))
-        ]
+        entries = [(item, url) for item in items if _allowed(principal, item) and (url := _url(item))]
         if entries:
             found.append((title, entries))
     urls = [url for _title, entries in found for _item, url in entries]
@@ -146,6 +143,12 @@ def navigation(request: HttpRequest) -> list[Group]:
         )
         for title, entries in found
     ]
+
+
+def _allowed(principal: Principal, item: Item) -> bool:
+    if item.route.startswith("admin:") and not decide(principal, "site.console.open").allow:
+        return False
+    return decide(principal, item.action).allow
 
 
 def _home() -> str:

@@ -1,0 +1,11 @@
+"""The console's pages about batch predictions, below /console/batch/."""
+
+from django.urls import path
+
+from inference.serving import views
+
+urlpatterns = [
+    path("", views.jobs, name="batch-jobs"),
+    path("<uuid:job_id>/", views.job, name="batch-job"),
+    path("<uuid:job_id>/live/", views.job_live, name="batch-job-live"),
+]

@@ -1,0 +1,13 @@
+"""The console's pages about skills, below /console/skills/."""
+
+from django.urls import path
+
+from skills.runtime import views
+
+urlpatterns = [
+    path("", views.skills, name="skills"),
+    path("<uuid:skill_id>/", views.skill, name="skill"),
+    path("<uuid:skill_id>/call/", views.call, name="skill-call"),
+    path("<uuid:skill_id>/grants/", views.grants, name="skill-grants"),
+    path("<uuid:skill_id>/activate/", views.activate, name="skill-activate"),
+]
