@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import BinaryIO
 
 import click
 from rich.console import Console
@@ -16,27 +17,32 @@ from openclaw_site.config import CHECKOUT, Config, load, process_environment
 from openclaw_site.runner import lock, preflight
 from openclaw_site.runner.demo import play_once
 from openclaw_site.runner.errors import RunnerError
-from openclaw_site.runner.process import rotate, tail
+from openclaw_site.runner.process import rotate
 from openclaw_site.runner.supervisor import Supervisor, probe
 
 START_TIMEOUT_S = 600.0
 STOP_TIMEOUT_S = 60.0
+LOG_WIDTH = 120
+
+
+DEMO_OPTION = click.option(
+    "--demo/--no-demo", default=True, help="Play the main job once if it was never played (default: yes)."
+)
 
 
 @click.command()
-@click.option(
-    "--demo/--no-demo", default=True, help="Play the main job once if it was never played (default: yes)."
-)
-def run(demo: bool) -> None:
+@DEMO_OPTION
+@click.option("--background", is_flag=True, hidden=True)
+def run(demo: bool, background: bool) -> None:
     """Start the whole site here, show where it is, and stop it on Ctrl-C."""
     config = load()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
     supervisor = Supervisor(config, say=click.echo)
 
     def when_serving(site: Supervisor) -> None:
         if demo:
             play_once(site)
-        print_welcome(config, console)
+        print_welcome(config, console, stop_with="`openclaw stop`" if background else "Ctrl-C")
 
     click.echo("Starting OpenClaw")
     supervisor.run(when_serving=when_serving)
@@ -44,14 +50,10 @@ def run(demo: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--demo/--no-demo", default=True, help="Play the main job once if it was never played (default: yes)."
-)
+@DEMO_OPTION
 def start(demo: bool) -> None:
     """Start the whole site in the background and come back when it is ready."""
-    config = load()
-    start_in_background(config, demo=demo)
-    print_welcome(config, Console(highlight=False), stop_with="openclaw stop")
+    start_in_background(load(), demo=demo)
 
 
 @click.command()
@@ -87,28 +89,47 @@ def start_in_background(config: Config, *, demo: bool) -> None:
     log = config.var / "logs" / "runner.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     rotate(log)
-    with log.open("ab") as stream:
+    with log.open("ab") as stream, log.open("rb") as said:
+        said.seek(0, os.SEEK_END)
         process = subprocess.Popen(
-            [sys.executable, "-m", "openclaw_site.cli", "run", "--demo" if demo else "--no-demo"],
+            [
+                sys.executable,
+                "-m",
+                "openclaw_site.cli",
+                "run",
+                "--background",
+                "--demo" if demo else "--no-demo",
+            ],
             cwd=CHECKOUT,
             env=process_environment(keep_secrets=True),
             stdin=subprocess.DEVNULL,
             stdout=stream,
-            stderr=subprocess.STDOUT,
+            stderr=stream,
             start_new_session=True,
         )
+        try:
+            _follow(config, process, said)
+        except BaseException:
+            process.send_signal(signal.SIGTERM)
+            raise
+
+
+def _follow(config: Config, process: subprocess.Popen[bytes], said: BinaryIO) -> None:
+    """Pass on what the new runner says until the site is ready; raises RunnerError when it fails."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
-        ended = process.poll() is not None  # asked before the state is read: then the state is its last word
+        ended = process.poll() is not None  # asked before its output is read: then that is all of it
         state = lock.RunState.read(config.var)
-        if state.pid == process.pid and state.phase == lock.READY:
+        ready = state.pid == process.pid and state.phase == lock.READY
+        click.echo(said.read(), nl=False)
+        if ready:
             return
         if ended:
-            known = state.pid == process.pid and state.message
-            raise RunnerError(known or tail(log, lines=5) or "The site did not start.", f"The log is {log}.")
+            raise RunnerError(
+                "The site did not start (see above).", f"The logs are in {config.var / 'logs'}."
+            )
         time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    raise RunnerError(f"The site did not become ready in time:\n{tail(log, lines=5)}", f"The log is {log}.")
+    raise RunnerError("The site did not become ready in time.", f"The logs are in {config.var / 'logs'}.")
 
 
 def stop_site(config: Config) -> bool:

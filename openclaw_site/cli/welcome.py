@@ -32,13 +32,19 @@ def print_welcome(config: Config, console: Console, *, stop_with: str = "Ctrl-C"
     if accounts:
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
         for heading in ("Log in as", "User name", "Password", "Tenant"):
-            table.add_column(heading, no_wrap=True)
+            table.add_column(heading, overflow="fold")  # a password is never cut
         for account in accounts:
-            table.add_row(*(str(account.get(key, "")) for key in ("role", "username", "password", "tenant")))
+            role, *rest = (str(account.get(key, "")) for key in ("role", "username", "password", "tenant"))
+            table.add_row(role.replace("_", " "), *rest)
         console.print()
         console.print(table)
-        console.print(f"These log-ins are random, made for this checkout: {config.secrets.path(ACCOUNTS)}")
-    console.print(f"\nStop it with {stop_with}. Logs: {config.var / 'logs'}\n")
+        where = config.secrets.path(ACCOUNTS)
+        console.print(f"These log-ins are random, made for this checkout: {where}", soft_wrap=True)
+    else:
+        console.print(
+            "\nMake the first administrator: openclaw manage create_administrator NAME", soft_wrap=True
+        )
+    console.print(f"\nStop it with {stop_with}. Logs: {config.var / 'logs'}\n", soft_wrap=True)
 
 
 def demo_accounts(config: Config) -> list[dict[str, Any]]:
