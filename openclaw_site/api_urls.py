@@ -12,4 +12,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("governance.ethics.api_urls")),
     path("", include("marketplace.catalog.api_urls")),
     path("", include("marketplace.review.api_urls")),
+    path("", include("marketplace.installs.api_urls")),
 ]

@@ -96,7 +96,7 @@ class Plugin(TenantModel):
     slug = models.CharField(_("name"), max_length=64, unique=True)
     description = models.TextField(_("description"), blank=True)
     listed = models.BooleanField(
-        _("listed"), default=False, help_text=_("Has a published version, so every tenant finds it.")
+        _("listed"), default=False, help_text=_("Has published a version, so every tenant may read of it.")
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 

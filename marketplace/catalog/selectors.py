@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from governance.principals import Principal
 from governance.tenants.context import platform_scope
@@ -16,7 +16,7 @@ State = PluginVersion.State
 def catalogue(*, search: str = "") -> QuerySet[Plugin]:
     """Listed plugins, with their published versions (newest first) as `published`; `search` matches words."""
     published = PluginVersion.objects.filter(state=State.PUBLISHED).order_by("-published_at")
-    rows = Plugin.objects.filter(listed=True).select_related("partner")
+    rows = Plugin.objects.filter(Exists(published.filter(plugin_id=OuterRef("pk")))).select_related("partner")
     for word in search.split():
         rows = rows.filter(
             Q(slug__icontains=word)

@@ -165,8 +165,6 @@ def block_version(*, principal: Principal, version_id: UUID, reason: str) -> Plu
     version.blocked_at = timezone.now()
     version.blocked_reason = reason.strip()
     _move(version, State.BLOCKED, principal=principal, reason=reason, also=["blocked_at", "blocked_reason"])
-    others = PluginVersion.objects.filter(plugin_id=version.plugin_id, state=State.PUBLISHED)
-    Plugin.objects.filter(pk=version.plugin_id).update(listed=others.exists())
     tell(version, Step.BLOCKED, principal=principal, detail=reason.strip())
     enqueue("distribution.withdraw", queue="publish", plugin_version_id=version.id)
     return version

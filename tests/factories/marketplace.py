@@ -71,3 +71,24 @@ def reload(submission: Submission) -> Submission:
 
     with platform_scope(), transaction.atomic():
         return Submission.objects.select_related("version").get(pk=submission.pk)
+
+
+def approve(submission: Submission, *reviewers: Principal) -> Submission:
+    """Each reviewer claims and approves."""
+    for reviewer in reviewers:
+        with acting(reviewer):
+            services.claim(principal=reviewer, submission_id=submission.id)
+            services.decide(
+                principal=reviewer, submission_id=submission.id, approve=True, reason="Looks right to me."
+            )
+    return reload(submission)
+
+
+def publish(submission: Submission) -> Submission:
+    """Do the publishing worker's part here."""
+    from marketplace.distribution.services import publish as publish_version
+
+    current = reload(submission)
+    assert current.version_id is not None
+    publish_version(plugin_version_id=current.version_id)
+    return reload(submission)

@@ -172,7 +172,7 @@ class Migration(migrations.Migration):
                     "listed",
                     models.BooleanField(
                         default=False,
-                        help_text="Has a published version, so every tenant finds it.",
+                        help_text="Has published a version, so every tenant may read of it.",
                         verbose_name="listed",
                     ),
                 ),
