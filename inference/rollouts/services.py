@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -18,8 +20,9 @@ from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.principals import Principal
 from governance.refs import ObjectRef
+from governance.tenants.context import platform_scope
 from inference.registry.models import NAME_PATTERN, ModelVersion
-from inference.rollouts.models import Endpoint, EndpointArm, SplitChange
+from inference.rollouts.models import Endpoint, EndpointArm, OutcomeRecord, SplitChange
 from inference.rollouts.policies import INVOKE_GRANT
 
 MAX_ARMS = 10
@@ -112,6 +115,19 @@ def grant_invoke(*, principal: Principal, endpoint_id: UUID, application_id: UUI
 def revoke_invoke(*, principal: Principal, endpoint_id: UUID, application_id: UUID) -> None:
     """Take the right away again; every process refuses the client within a second."""
     _set_grant(principal=principal, endpoint_id=endpoint_id, application_id=application_id, give=False)
+
+
+def drop_old_outcomes(*, batch_rows: int = 10_000) -> int:
+    """Delete outcome records past `OUTCOME_RETENTION_DAYS`, a batch per transaction; returns how many went."""
+    before = timezone.now() - timedelta(days=settings.OUTCOME_RETENTION_DAYS)
+    total = 0
+    while True:
+        with platform_scope(), transaction.atomic():
+            oldest = OutcomeRecord.objects.filter(at__lt=before).order_by("at").values("id")[:batch_rows]
+            deleted, _by_model = OutcomeRecord.objects.filter(id__in=oldest).delete()
+        total += deleted
+        if deleted < batch_rows:
+            return total
 
 
 def last_change_in_force(endpoint: Endpoint) -> SplitChange | None:

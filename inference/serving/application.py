@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from contextlib import suppress
 from typing import Any
 
+from governance.principals import Principal
 from inference.serving import descriptions, metrics
 from inference.serving.batching import CallerGone
 from inference.serving.errors import ProtocolError
 from inference.serving.http import (
+    Exchange,
     Receive,
     RequestHeaders,
     Scope,
@@ -146,6 +149,9 @@ class InferenceApplication:
     async def _admit(self, headers: RequestHeaders, name: str) -> tuple[Caller, EndpointSnapshot]:
         """The caller and the endpoint, or the refusal. Nothing of the body has been read yet."""
         caller = await self._identify(headers)
+        return caller, await self._endpoint_for(caller, name)
+
+    async def _endpoint_for(self, caller: Caller, name: str) -> EndpointSnapshot:
         tenant_id = caller.principal.tenant_id
         endpoint = await self._lookups.endpoint(tenant_id, name) if tenant_id and name else None
         if endpoint is None:
@@ -153,7 +159,23 @@ class InferenceApplication:
         verdict = await self._lookups.authorize(caller, endpoint)
         if not verdict.allow:
             raise ProtocolError(403, f'you may not invoke endpoint "{name}": {verdict.reason}')
-        return caller, endpoint
+        return endpoint
+
+    # --- For faces in the same process that have identified the caller themselves ------------------------------------
+
+    async def admit_principal(self, principal: Principal, name: str) -> tuple[Caller, EndpointSnapshot]:
+        """The endpoint that a principal may invoke. Raises ProtocolError."""
+        caller = Caller(principal, expires_at=math.inf)
+        return caller, await self._endpoint_for(caller, name)
+
+    async def answer_body(
+        self, caller: Caller, endpoint: EndpointSnapshot, body: bytes, *, version: str = ""
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer to an inference request, exactly as `/v2` would give them."""
+        exchange = Exchange(body)
+        prediction = Prediction(time.perf_counter(), caller, endpoint, RequestHeaders(), version)
+        await self._predictor.answer(prediction, exchange.receive, exchange.send)
+        return exchange.status, bytes(exchange.answer)
 
     async def _identify(self, headers: RequestHeaders) -> Caller:
         token = headers.token

@@ -166,3 +166,26 @@ def _number(value: bytes, name: str) -> int:
 
 def _too_large(limit: int) -> ProtocolError:
     return ProtocolError(413, f"the request is larger than {limit} bytes; send fewer rows at a time")
+
+
+class Exchange:
+    """One request and its answer without a connection: a `receive` and a `send` for callers in this process."""
+
+    def __init__(self, body: bytes) -> None:
+        self.status = 500
+        self.answer = bytearray()
+        self._body: bytes | None = body
+
+    async def receive(self) -> dict[str, Any]:
+        """The whole body; after that, nothing: this caller does not hang up."""
+        if self._body is None:
+            await asyncio.get_running_loop().create_future()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Take one message of the answer."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        else:
+            self.answer += message.get("body", b"")

@@ -1,0 +1,141 @@
+"""REST: batch predictions over an uploaded file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.http import FileResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from governance.errors import Conflict
+from governance.principals import Principal
+from inference.serving.batch import files
+from inference.serving.batch.events import progress
+from inference.serving.batch.selectors import visible_jobs
+from inference.serving.batch.services import cancel_batch_job, create_batch_job
+from inference.serving.models import BatchJob
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The same key again returns the same job.",
+)
+
+
+def _principal(request: Request) -> Principal:
+    return request._request.principal  # type: ignore[attr-defined,no-any-return]
+
+
+class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
+    """A job. Bad rows are in the result with their line and the reason, and counted in `rows_bad`."""
+
+    endpoint = serializers.CharField(source="endpoint.name", read_only=True)
+    version = serializers.CharField(source="model_version.version", read_only=True)
+    progress = serializers.SerializerMethodField()
+
+    class Meta:
+        model = BatchJob
+        fields = [
+            "id", "state", "endpoint", "version", "filename", "format", "input_sha256", "input_bytes",
+            "row_count", "rows_ok", "rows_bad", "result_sha256", "result_bytes", "error", "created_by_label",
+            "created_at", "started_at", "finished_at", "progress",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_progress(self, job: BatchJob) -> dict[str, Any]:
+        figures = progress(job)
+        return {name: figures[name] for name in ("rows_done", "rows_bad", "shards", "shards_done")}
+
+
+class NewBatchJobSerializer(serializers.Serializer[Any]):
+    """A file of rows and the endpoint that predicts them. Without a version the split chooses one for the whole job."""
+
+    endpoint = serializers.CharField(max_length=64)
+    version = serializers.CharField(max_length=64, required=False, default="", allow_blank=True)
+    file = serializers.FileField(help_text=".jsonl or .csv with a header")
+
+
+class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[BatchJob]):
+    """Batch jobs: one's own, and the tenant's for people who may see them."""
+
+    decisions = dict.fromkeys(("list", "retrieve", "create", "cancel", "result"), "serving.batch.request")
+    queryset = BatchJob.objects.all()
+    serializer_class = BatchJobSerializer
+    parser_classes = [MultiPartParser, JSONParser]
+    filterset_fields = ["state", "endpoint__name"]
+
+    def get_queryset(self) -> Any:
+        return visible_jobs(_principal(self.request))
+
+    @extend_schema(
+        request={"multipart/form-data": NewBatchJobSerializer},
+        responses={201: BatchJobSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    def create(self, request: Request) -> Response:
+        """Queue a prediction of every row of a file."""
+        given = NewBatchJobSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        file = given.validated_data["file"]
+        job = create_batch_job(
+            principal=_principal(request),
+            endpoint_name=given.validated_data["endpoint"],
+            version=given.validated_data["version"],
+            filename=file.name,
+            chunks=file.chunks(),
+            idempotency_key=request.headers.get("Idempotency-Key", ""),
+        )
+        body = BatchJobSerializer(self.get_queryset().get(pk=job.pk)).data
+        return Response(body, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses=BatchJobSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Stop the job."""
+        cancel_batch_job(principal=_principal(request), job_id=self.get_object().id)
+        return Response(BatchJobSerializer(self.get_object()).data)
+
+    @extend_schema(responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"])
+    def result(self, request: Request, pk: str) -> HttpResponseBase:
+        """One JSON line per row of the input, in its order: `row`, `line` and `outputs` or `error`."""
+        job = self.get_object()
+        if job.state != BatchJob.State.SUCCEEDED:
+            raise Conflict(
+                _("The job is %(state)s; there is no result.") % {"state": job.get_state_display()}
+            )
+        path = files.result_path(job)
+        response: StreamingHttpResponse
+        if isinstance(request._request, ASGIRequest):
+            # Read piece by piece: a FileResponse would be loaded whole under ASGI.
+            response = StreamingHttpResponse(_pieces(path))
+        else:
+            response = FileResponse(path.open("rb"))
+        response["Content-Type"] = "application/x-ndjson"
+        response["Content-Disposition"] = f'attachment; filename="{job.id}.jsonl"'
+        response["Content-Length"] = str(job.result_bytes)
+        response["Digest"] = f"sha-256={job.result_sha256}"
+        return response
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    file = await sync_to_async(path.open)("rb")
+    try:
+        while piece := await sync_to_async(file.read)(files.CHUNK_BYTES):
+            yield piece
+    finally:
+        await sync_to_async(file.close)()

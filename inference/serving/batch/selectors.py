@@ -1,0 +1,42 @@
+"""Reading batch jobs."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from governance.access.decisions import decide, require
+from governance.errors import NotFound
+from governance.principals import Principal
+from inference.serving.models import BatchJob
+
+
+def visible_jobs(principal: Principal) -> QuerySet[BatchJob]:
+    """The jobs of the tenant for those who may see them all, else one's own."""
+    rows = BatchJob.objects.select_related("endpoint", "model_version__model")
+    if principal.platform:
+        return rows
+    rows = rows.filter(tenant_id=principal.tenant_id)
+    if decide(principal, "serving.batch.view").allow:
+        return rows
+    return rows.filter(created_by_kind=principal.kind, created_by_id=principal.id)
+
+
+def is_own(principal: Principal, job: BatchJob) -> bool:
+    """Whether the principal itself made the job."""
+    return (principal.kind, principal.id, principal.tenant_id) == (
+        job.created_by_kind,
+        job.created_by_id,
+        job.tenant_id,
+    )
+
+
+def job_for(principal: Principal, job_id: UUID) -> BatchJob:
+    """A job that the principal may see. Raises NotFound or AccessDenied."""
+    job = BatchJob.objects.select_related("endpoint", "model_version__model").filter(pk=job_id).first()
+    if job is None:
+        raise NotFound("There is no such batch job.")
+    action = "serving.batch.request" if is_own(principal, job) else "serving.batch.view"
+    require(principal, action, job)
+    return job

@@ -1,0 +1,178 @@
+"""What people and programs do with batch jobs: start one, stop one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from governance.access.decisions import require
+from governance.audit.services import record
+from governance.errors import Conflict, InvalidInput, NotFound, TooLarge
+from governance.ids import uuid7
+from governance.principals import Principal
+from governance.refs import ObjectRef
+from governance.tenants.context import current_request_id
+from governance.tenants.tasks import enqueue
+from inference.rollouts.models import Endpoint
+from inference.rollouts.selectors import Arm, endpoint_snapshot
+from inference.serving.batch import files
+from inference.serving.batch.events import publish
+from inference.serving.batch.selectors import is_own
+from inference.serving.batch.states import JOB_STATES
+from inference.serving.models import BatchJob, BatchShard
+from inference.serving.split import choose
+
+QUEUE = "batch"
+FORMATS = {".jsonl": BatchJob.Format.JSONL, ".ndjson": BatchJob.Format.JSONL, ".csv": BatchJob.Format.CSV}
+
+
+def create_batch_job(
+    *,
+    principal: Principal,
+    endpoint_name: str,
+    filename: str,
+    chunks: Iterable[bytes],
+    version: str = "",
+    idempotency_key: str = "",
+) -> BatchJob:
+    """Keep the file and queue its prediction by one version: the named one, or the one that the split gives this job.
+
+    The file is written before any row is locked. With an `idempotency_key` the same request again returns the same
+    job; another file under the same key raises Conflict.
+    """
+    format = FORMATS.get(PurePosixPath(filename.lower()).suffix)
+    if format is None:
+        raise InvalidInput(_("Send a .jsonl or a .csv file."))
+    if len(idempotency_key) > 128:
+        raise InvalidInput(_("An idempotency key has at most 128 characters."))
+    endpoint, arm = _admitted(principal, endpoint_name, version, job_id := uuid7())
+    folder = files.job_folder(endpoint.tenant_id, job_id)
+    try:
+        written = files.write_whole(folder / f"input.{format}", _limited(chunks))
+        if not written.size_bytes:
+            raise InvalidInput(_("The file is empty."))
+        job = BatchJob(
+            id=job_id,
+            tenant_id=endpoint.tenant_id,
+            endpoint=endpoint,
+            model_version_id=arm.version_id,
+            filename=PurePosixPath(filename.replace("\\", "/")).name[:200],
+            format=format,
+            input_sha256=written.sha256,
+            input_bytes=written.size_bytes,
+            idempotency_key=idempotency_key,
+            created_by_kind=principal.kind,
+            created_by_id=principal.id,
+            created_by_label=principal.label[:200],
+            request_id=current_request_id()[:64],
+        )
+        made = _insert_or_find(job, principal)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if made.id != job_id:
+        shutil.rmtree(folder, ignore_errors=True)
+    return made
+
+
+def cancel_batch_job(*, principal: Principal, job_id: UUID, reason: str = "") -> BatchJob:
+    """Stop a job; its workers notice at their next step and what they have computed is dropped."""
+    with transaction.atomic():
+        job = BatchJob.objects.select_for_update(of=("self",)).filter(pk=job_id).first()
+        if job is None:
+            raise NotFound(_("There is no such batch job."))
+        require(principal, "serving.batch.request" if is_own(principal, job) else "serving.batch.cancel", job)
+        end_job(job, BatchJob.State.CANCELLED)
+        record(
+            principal=principal,
+            action="serving.batch.cancel",
+            target=ObjectRef.of(job, digest=job.input_sha256),
+            tenant_id=job.tenant_id,
+            reason=reason,
+        )
+    return job
+
+
+def end_job(job: BatchJob, state: str, *, error: str = "") -> None:
+    """Take a locked job to one of its ends, and its open shards with it."""
+    JOB_STATES.check(job.state, state)
+    job.state = state
+    job.error = error[:2000]
+    job.finished_at = timezone.now()
+    job.save(update_fields=["state", "error", "finished_at"])
+    if state != BatchJob.State.SUCCEEDED:
+        job.shards.filter(state__in=[BatchShard.State.WAITING, BatchShard.State.RUNNING]).update(
+            state=BatchShard.State.CANCELLED, lease_until=None, lease_token=None
+        )
+    publish(job)
+
+
+def _admitted(principal: Principal, name: str, version: str, job_id: UUID) -> tuple[Endpoint, Arm]:
+    """The endpoint, which the principal may call, and the arm that computes the whole job."""
+    with transaction.atomic():
+        endpoint = Endpoint.objects.filter(tenant_id=principal.tenant_id, name=name).first()
+        if endpoint is None:
+            raise NotFound(_("There is no endpoint “%(name)s”.") % {"name": name})
+        require(principal, "serving.batch.create", endpoint)
+        snapshot = endpoint_snapshot(endpoint.tenant_id, name)
+    arms = snapshot.arms if snapshot else ()
+    if version:
+        arm = next((arm for arm in arms if arm.version == version), None)
+        if arm is None:
+            raise NotFound(
+                _("The endpoint “%(name)s” has no version %(version)s.") % {"name": name, "version": version}
+            )
+        return endpoint, arm
+    if not any(arm.weight for arm in arms):
+        raise Conflict(_("The endpoint “%(name)s” sends traffic to no version at present.") % {"name": name})
+    return endpoint, arms[choose([arm.weight for arm in arms], key=str(job_id), salt=str(endpoint.id))]
+
+
+def _limited(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > settings.BATCH_UPLOAD_MAX_BYTES:
+            raise TooLarge(
+                _("The file is larger than %(limit)d bytes.") % {"limit": settings.BATCH_UPLOAD_MAX_BYTES},
+                hint=_("Split it and send the parts as jobs of their own."),
+            )
+        yield chunk
+
+
+def _insert_or_find(job: BatchJob, principal: Principal) -> BatchJob:
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                job.save(force_insert=True)
+        except IntegrityError:
+            known = BatchJob.objects.filter(
+                tenant_id=job.tenant_id,
+                created_by_id=job.created_by_id,
+                idempotency_key=job.idempotency_key,
+            ).first()
+            if known is None:
+                raise
+            if (known.input_sha256, known.endpoint_id) != (job.input_sha256, job.endpoint_id):
+                raise Conflict(
+                    _("This idempotency key belongs to another request."),
+                    code="idempotency-key-reused",
+                    hint=_("Use a new key for a new request."),
+                ) from None
+            return known
+        record(
+            principal=principal,
+            action="serving.batch.create",
+            target=ObjectRef.of(job, digest=job.input_sha256),
+            tenant_id=job.tenant_id,
+            details={"endpoint": job.endpoint.name, "version_id": str(job.model_version_id)},
+        )
+        enqueue("batch.plan", queue=QUEUE, job_id=job.id)
+    return job

@@ -1,0 +1,22 @@
+"""Who may predict over REST and start, see and stop batch jobs."""
+
+from governance.access.decisions import ActionRule, register
+from governance.principals import Role
+from inference.rollouts.policies import INVOKE_GRANT
+
+CALLERS = frozenset({Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST})
+READERS = CALLERS | {Role.PLATFORM_ADMIN, Role.AUDITOR}
+
+register(
+    # Gates: whether this very endpoint may be called is rollouts.endpoint.invoke and serving.batch.create.
+    ActionRule(
+        "serving.prediction.request", roles=CALLERS | {Role.SERVICE}, scopes=frozenset({"models:infer"})
+    ),
+    ActionRule("serving.batch.request", roles=READERS | {Role.SERVICE}, scopes=frozenset({"batch:write"})),
+    ActionRule("serving.batch.create", roles=CALLERS, scopes=frozenset({"batch:write"}), grant=INVOKE_GRANT),
+    # Jobs of others; one's own may always be seen and stopped.
+    ActionRule("serving.batch.view", roles=READERS, scopes=frozenset({"batch:write"})),
+    ActionRule(
+        "serving.batch.cancel", roles=frozenset({Role.TENANT_ADMIN}), scopes=frozenset({"batch:write"})
+    ),
+)

@@ -1,0 +1,35 @@
+"""Celery tasks of batch predictions: each calls one function."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from celery import shared_task
+
+from governance.tenants.tasks import TenantTask
+from inference.serving.batch import progress
+from inference.serving.batch.worker import run_shard as compute
+
+
+@shared_task(name="batch.plan", base=TenantTask)
+def plan(job_id: str) -> None:
+    """Cut a job into shards."""
+    progress.plan(UUID(job_id))
+
+
+@shared_task(name="batch.run_shard", base=TenantTask)
+def run_shard(shard_id: str) -> None:
+    """Compute a shard."""
+    compute(UUID(shard_id))
+
+
+@shared_task(name="batch.join", base=TenantTask)
+def join(job_id: str) -> None:
+    """Put the results of a job together."""
+    progress.join(UUID(job_id))
+
+
+@shared_task(name="batch.resume_stalled", base=TenantTask)
+def resume_stalled() -> None:
+    """Take over from workers that died."""
+    progress.resume_stalled()

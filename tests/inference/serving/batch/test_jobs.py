@@ -1,0 +1,299 @@
+"""Batch jobs from file to result, computed by the very functions that the workers run."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection, transaction
+from django.test import Client
+from django.utils import timezone
+
+from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, TooLarge
+from governance.principals import Role
+from governance.tenants.context import tenant_context
+from inference.rollouts.services import grant_invoke
+from inference.serving.batch import files, progress, worker
+from inference.serving.batch.services import cancel_batch_job, create_batch_job
+from inference.serving.batch.states import JOB_STATES, SHARD_STATES
+from inference.serving.models import BatchJob, BatchShard
+from tests.factories.governance import bearer_token, make_application
+from tests.factories.inference import make_endpoint, make_version
+from tests.states import assert_complete, assert_step, every_step
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
+
+OPEN = ("queued", "running")
+JOB_STEPS = {("queued", "running"), ("running", "succeeded")} | {
+    (source, end) for source in OPEN for end in ("failed", "cancelled")
+}
+SHARD_STEPS = {("running", "waiting"), ("waiting", "running"), ("running", "done")} | {
+    (source, end) for source in ("waiting", "running") for end in ("failed", "cancelled")
+}
+
+
+@pytest.mark.parametrize(("source", "target"), every_step(JOB_STATES))
+def test_job_states(source, target):
+    assert_step(JOB_STATES, source, target, JOB_STEPS)
+
+
+@pytest.mark.parametrize(("source", "target"), every_step(SHARD_STATES))
+def test_shard_states(source, target):
+    assert_step(SHARD_STATES, source, target, SHARD_STEPS)
+
+
+def test_state_tables_are_complete():
+    assert_complete(JOB_STATES, BatchJob.State.values)
+    assert_complete(SHARD_STATES, BatchShard.State.values)
+
+
+@pytest.fixture
+def admin(org, principal_for):
+    return principal_for(org, Role.TENANT_ADMIN)
+
+
+@pytest.fixture
+def endpoint(admin):
+    return make_endpoint(admin, make_version(admin))
+
+
+def start(principal, content, *, filename="rows.jsonl", **more):
+    with tenant_context(principal.tenant_id):
+        return create_batch_job(
+            principal=principal, endpoint_name="adder", filename=filename, chunks=[content], **more
+        )
+
+
+def rows(count):
+    return b"".join(json.dumps({"x": [i, 0, 0]}).encode() + b"\n" for i in range(count))
+
+
+def compute(job):
+    """What the workers do, in this process."""
+    with tenant_context(job.tenant_id):
+        progress.plan(job.id)
+        with transaction.atomic():
+            shards = list(BatchShard.objects.filter(job=job).values_list("id", flat=True))
+        for shard in shards:
+            worker.run_shard(shard)
+        progress.join(job.id)
+        with transaction.atomic():
+            return BatchJob.objects.get(pk=job.pk)
+
+
+def result(job):
+    return [json.loads(line) for line in files.result_path(job).read_bytes().splitlines()]
+
+
+def test_every_row_is_answered_in_order(admin, endpoint, monkeypatch):
+    monkeypatch.setattr(settings, "BATCH_SHARD_ROWS", 100)
+    job = compute(start(admin, rows(250)))
+    assert (job.state, job.row_count, job.rows_ok, job.rows_bad) == ("succeeded", 250, 250, 0)
+    found = result(job)
+    assert [line["row"] for line in found] == list(range(1, 251))
+    assert [line["outputs"]["y"] for line in found] == [[i + 1.0, 1.0, 1.0] for i in range(250)]
+    assert job.result_bytes == files.result_path(job).stat().st_size
+    assert not (files.result_path(job).parent / "shards").exists()
+
+
+def test_bad_rows_are_told_with_their_line_and_lose_nothing(admin, endpoint):
+    content = b'{"x": [1, 2, 3]}\n\nnot json\n{"x": [1, "a", 3]}\n{"x": [1, 2]}\n{"z": 1}\n[4, 5, 6]\n\xff\n'
+    job = compute(start(admin, content))
+    assert (job.state, job.rows_ok, job.rows_bad) == ("succeeded", 2, 5)
+    found = {line["line"]: line for line in result(job)}
+    assert sorted(found) == [1, 3, 4, 5, 6, 7, 8]
+    assert found[1]["outputs"]["y"] == [2.0, 3.0, 4.0]
+    assert found[7]["outputs"]["y"] == [5.0, 6.0, 7.0]
+    assert "not JSON" in found[3]["error"]
+    assert "must hold only numbers" in found[4]["error"]
+    assert "asks for 3 elements" in found[5]["error"]
+    assert "unknown input" in found[6]["error"]
+
+
+def test_csv_with_header_quotes_and_bad_cells(admin, endpoint, monkeypatch):
+    monkeypatch.setattr(settings, "BATCH_SHARD_ROWS", 2)
+    content = b'\xef\xbb\xbfa,"b\nwrapped",c\r\n1,2,3\r\n"4\n",5,6\r\n\r\n7,x,9\r\n10,11\r\n12,13,14'
+    job = compute(start(admin, content, filename="Rows.CSV"))
+    found = result(job)
+    assert [line.get("outputs", {}).get("y") for line in found] == [
+        [2, 3, 4], [5, 6, 7], None, None, [13, 14, 15],
+    ]  # fmt: skip
+    assert [line["line"] for line in found] == [3, 4, 7, 8, 9]
+    assert "is no FP32" in found[2]["error"]
+    assert "has 2 fields" in found[3]["error"]
+
+
+@pytest.mark.parametrize(
+    ("content", "filename", "words"),
+    [
+        (b"\n\n", "a.jsonl", "no rows"),
+        (b"x,y,z\n", "a.csv", "no rows"),
+        (b"\n1,2\n", "a.csv", "name its columns"),
+        (b"[" + b"1" * (1 << 20) + b"]", "a.jsonl", "longer than"),
+    ],
+)
+def test_files_that_cannot_be_read_fail_with_a_reason(admin, endpoint, content, filename, words):
+    job = compute(start(admin, content, filename=filename))
+    assert job.state == "failed"
+    assert words in job.error
+
+
+def test_uploads_that_are_refused_leave_nothing(admin, endpoint, org, monkeypatch):
+    for filename in ("rows.exe", "rows", "../../x.parquet"):
+        with pytest.raises(InvalidInput):
+            start(admin, rows(1), filename=filename)
+    with pytest.raises(InvalidInput, match="empty"):
+        start(admin, b"")
+    with pytest.raises(NotFound, match="no version"):
+        start(admin, rows(1), version="9")
+    monkeypatch.setattr(settings, "BATCH_UPLOAD_MAX_BYTES", 10)
+    with pytest.raises(TooLarge):
+        start(admin, rows(5))
+    folder = files.job_folder(org.id, endpoint.id).parent
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_an_idempotency_key_makes_one_job(admin, endpoint):
+    first = start(admin, rows(3), idempotency_key="k")
+    assert start(admin, rows(3), idempotency_key="k").id == first.id
+    with pytest.raises(Conflict, match="another request"):
+        start(admin, rows(4), idempotency_key="k")
+    assert start(admin, rows(3)).id != first.id
+
+
+def test_two_requests_with_one_key_at_once_make_one_job(admin, endpoint):
+    made, barrier = [], threading.Barrier(2)
+
+    def request():
+        barrier.wait()
+        try:
+            made.append(start(admin, rows(3), idempotency_key="race").id)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=request) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 2 and len(set(made)) == 1
+
+
+def test_a_second_message_does_nothing(admin, endpoint, org):
+    job = start(admin, rows(3))
+    with tenant_context(org.id):
+        progress.plan(job.id)
+        progress.plan(job.id)
+        with transaction.atomic():
+            (shard,) = BatchShard.objects.filter(job=job)
+        lease = progress.claim(shard.id)
+        assert lease is not None and progress.claim(shard.id) is None
+        worker.run_shard(shard.id)
+        assert not (files.result_path(job).parent / "shards").exists()
+    assert compute(job).state == "running"
+
+
+def test_a_lapsed_lease_is_taken_over_and_the_late_worker_changes_nothing(admin, endpoint, org):
+    job = start(admin, rows(3))
+    with tenant_context(org.id):
+        progress.plan(job.id)
+        with transaction.atomic():
+            (shard,) = BatchShard.objects.filter(job=job)
+        late = progress.claim(shard.id)
+        with transaction.atomic():
+            BatchShard.objects.update(lease_until=timezone.now())
+    assert progress.resume_stalled() == 1
+    with tenant_context(org.id):
+        new = progress.claim(shard.id)
+        assert new is not None and new.shard.attempts == 2
+        assert not progress.renew(late, rows_done=1, rows_bad=0)
+        assert not progress.complete(late, rows_done=3, rows_bad=0, sha256="0" * 64)
+        assert progress.renew(new, rows_done=1, rows_bad=0)
+
+
+def test_a_shard_that_kills_its_workers_fails_the_job(admin, endpoint, org):
+    job = start(admin, rows(3))
+    with tenant_context(org.id):
+        progress.plan(job.id)
+        with transaction.atomic():
+            shard = BatchShard.objects.get(job=job)
+        for _ in range(progress.MAX_ATTEMPTS):
+            assert progress.claim(shard.id)
+            with transaction.atomic():
+                BatchShard.objects.update(lease_until=timezone.now())
+        assert progress.claim(shard.id) is None
+        with transaction.atomic():
+            job.refresh_from_db()
+            assert job.state == "failed" and "given up" in job.error
+
+
+def test_a_model_that_is_gone_fails_the_job_with_a_reason(admin, endpoint, org):
+    worker._load.cache_clear()
+    job = start(admin, rows(3))
+    with tenant_context(org.id), transaction.atomic():
+        artifact = BatchJob.objects.select_related("model_version").get(pk=job.pk).model_version.artifact
+    artifact.unlink()
+    done = compute(job)
+    assert done.state == "failed" and "cannot be loaded" in done.error
+
+
+def test_cancelling_stops_the_shards(admin, endpoint, org, principal_for):
+    job = start(admin, rows(3))
+    with tenant_context(org.id):
+        progress.plan(job.id)
+        with transaction.atomic():
+            shard = BatchShard.objects.get(job=job)
+        lease = progress.claim(shard.id)
+        with pytest.raises(AccessDenied):
+            cancel_batch_job(principal=principal_for(org, Role.DEVELOPER), job_id=job.id)
+        assert cancel_batch_job(principal=admin, job_id=job.id).state == "cancelled"
+        assert not progress.renew(lease, rows_done=1, rows_bad=0)
+        with pytest.raises(Conflict):
+            cancel_batch_job(principal=admin, job_id=job.id)
+    assert compute(job).state == "cancelled"
+
+
+def test_other_tenants_and_ungranted_services_may_not(admin, endpoint, org, other_org, principal_for):
+    job = start(admin, rows(3))
+    with pytest.raises(NotFound):
+        start(principal_for(other_org, Role.TENANT_ADMIN), rows(1))
+    with pytest.raises(AccessDenied):
+        start(principal_for(org, Role.SERVICE), rows(1))
+    with tenant_context(other_org.id), pytest.raises(NotFound):
+        cancel_batch_job(principal=principal_for(other_org, Role.TENANT_ADMIN), job_id=job.id)
+
+
+def test_the_whole_job_over_rest(admin, endpoint, org):
+    application, secret = make_application(org, scopes=["batch:write"])
+    stranger, other_secret = make_application(org, scopes=["batch:write"])
+    token = {"Authorization": f"Bearer {bearer_token(application, secret)}", "Idempotency-Key": "one"}
+    client = Client()
+
+    def send():
+        file = SimpleUploadedFile("rows.jsonl", rows(5))
+        return client.post("/api/v1/batch-jobs/", {"endpoint": "adder", "file": file}, headers=token)
+
+    assert send().status_code == 403
+    with tenant_context(org.id):
+        grant_invoke(principal=admin, endpoint_id=endpoint.id, application_id=application.id)
+    made = send()
+    assert made.status_code == 201, made.content
+    assert send().json()["id"] == made.json()["id"]
+    address = f"/api/v1/batch-jobs/{made.json()['id']}/"
+    assert client.get(f"{address}result/", headers=token).status_code == 409
+    with tenant_context(org.id), transaction.atomic():
+        job = BatchJob.objects.get()
+    compute(job)
+    seen = client.get(address, headers=token).json()
+    assert (seen["state"], seen["rows_ok"], seen["version"]) == ("succeeded", 5, "1.0.0")
+    answer = client.get(f"{address}result/", headers=token)
+    body = b"".join(answer.streaming_content)
+    assert len(body.splitlines()) == 5
+    assert answer["Content-Type"] == "application/x-ndjson"
+    other = {"Authorization": f"Bearer {bearer_token(stranger, other_secret)}"}
+    assert client.get(address, headers=other).status_code == 404
+    assert client.get("/api/v1/batch-jobs/", headers=other).json()["results"] == []
+    assert client.post(f"{address}cancel/", headers=token).status_code == 409
