@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,6 +49,16 @@ class TritonCaller:
     def close(self) -> None:
         """Close the connections."""
         self.client.close()
+
+
+@contextmanager
+def triton(url: str, token: str) -> Iterator[TritonCaller]:
+    """The stock client with this token, closed at the end."""
+    caller = TritonCaller(url, token)
+    try:
+        yield caller
+    finally:
+        caller.close()
 
 
 def describe(step: Step, caller: TritonCaller, endpoint: str) -> None:
@@ -132,7 +144,7 @@ def measure_split(
     step.expect(set(seen) <= set(weights), "no other version answered", seen=dict(seen))
 
 
-def refused_without_scope(step: Step, url: str, endpoint: str, program: Program) -> None:
+def refused_without_scope(step: Step, endpoint: str, program: Program) -> None:
     """A token without `models:infer`, and no token at all, are refused in the protocol's own form."""
     body: dict[str, Any] = {"inputs": []}
     without = program.http.post(f"/v2/models/{endpoint}/infer", json=body)

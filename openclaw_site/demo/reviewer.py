@@ -34,11 +34,11 @@ def claim_and_look(step: Step, reviewer: Person, submission_id: str) -> None:
         f"{reviewer.label} claims it and reads {len(files)} files: {', '.join(f['path'] for f in files)}"
     )
     diff = reviewer.get(f"{path}/diff/")
-    base = f"version {diff['base']}" if diff["base"] else "nothing: no version was approved before"
     changed = ", ".join(f"{change['path']} ({change['kind']})" for change in diff["files"])
-    step.saw(f"the difference to {base}: {changed}")
-    asked = ", ".join(diff["permissions_added"]) or "no new permission"
-    step.note(f"permissions: {asked}; files unchanged: {diff['unchanged']}")
+    base = f"the difference to {diff['base']}" if diff["base"] else "no version was approved before"
+    step.saw(f"{base}: {changed}")
+    asked = ", ".join(diff["permissions_added"]) or "no new right"
+    step.note(f"it asks for {asked}; {diff['unchanged']} files are unchanged")
 
 
 def ask(step: Step, reviewer: Person, submission_id: str, text: str) -> None:

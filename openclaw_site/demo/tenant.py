@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from openclaw_site.demo.clients import Person
+from openclaw_site.demo.clients import Person, told, wait_for
 from openclaw_site.demo.steps import Step, StepFailed
 
 CLIENT = "Reading application"
@@ -25,7 +25,38 @@ def find(step: Step, admin: Person, plugin: str, version: str) -> dict[str, Any]
     return found
 
 
-def make_client(step: Step, admin: Person, *, endpoints: dict[str, str], skill: str) -> dict[str, Any]:
+def install(step: Step, admin: Person, plugin: str, version: str) -> dict[str, Any]:
+    """Install the published version, or upgrade what is installed; grants exactly what it asks for."""
+    found = find(step, admin, plugin, version)
+    order = {"plugin_version": found["id"], "grants": found["permissions"]}
+    refused = admin.send(
+        "POST",
+        "/api/v1/installations/",
+        json=order | {"grants": [*found["permissions"], "network:example.com"]},
+    )
+    step.expect(
+        refused.status_code == 400,
+        f"a right that it does not ask for: 400 {told(refused)}",
+        seen=refused.text,
+    )
+    rows = admin.rows("/api/v1/installations/", plugin__slug=plugin)
+    present = next((row for row in rows if row["state"] != "uninstalled"), None)
+    path = f"/api/v1/installations/{present['id']}/upgrade/" if present else "/api/v1/installations/"
+    made = admin.post(path, order, status=202)
+
+    def probe() -> dict[str, Any] | None:
+        now: dict[str, Any] = admin.get(f"/api/v1/installations/{made['id']}/")
+        if now["state"] == "failed":
+            raise StepFailed(f"the installation failed: {now['error']}")
+        return now if now["state"] == "active" and now["active_version"] == version else None
+
+    done = wait_for(f"the installation of {plugin} {version}", probe)
+    produced = ", ".join(f"{item['kind']} {item['name']} {item['version']}" for item in done["produced"])
+    step.saw(f"{'upgraded' if present else 'installed'}: downloaded, verified; gave the tenant {produced}")
+    return done
+
+
+def make_client(admin: Person, *, endpoints: dict[str, str], skill: str) -> dict[str, Any]:
     """An OAuth 2.0 client that may call exactly these endpoints and this skill; earlier ones are disabled."""
     for old in admin.rows("/api/v1/applications/", name=CLIENT):
         if not old["disabled_at"]:
@@ -36,27 +67,19 @@ def make_client(step: Step, admin: Person, *, endpoints: dict[str, str], skill: 
     for endpoint_id in endpoints.values():
         admin.call("PUT", f"/api/v1/endpoints/{endpoint_id}/grants/{made['id']}")
     admin.call("PUT", f"/api/v1/skills/{skill}/grants/{made['id']}")
-    step.saw(
-        f"a client for the developer: scopes {', '.join(CLIENT_SCOPES)}; may call {', '.join(endpoints)} and {skill}, "
-        "nothing else"
-    )
     return made
 
 
 def endpoint_for(step: Step, admin: Person, *, name: str, model: str, version: str) -> dict[str, Any]:
-    """The endpoint `name`, with all traffic on this version: made now, or moved from what it served before."""
+    """The endpoint `name` that the first installation made, with all its traffic on this version."""
     versions = admin.rows("/api/v1/model-versions/", model__name=model, version=version)
     if not versions or versions[0]["state"] != "ready":
         raise StepFailed(f"the registry has no ready {model} {version}")
     step.saw(f"the registry: {model} {version}, ready, sha256 {versions[0]['sha256'][:16]}…")
     known = admin.rows("/api/v1/endpoints/", name=name)
     if not known:
-        endpoint = admin.post(
-            "/api/v1/endpoints/", {"name": name, "model_version_id": versions[0]["id"]}, status=201
-        )
-        step.saw(f"the endpoint “{name}” is made")
-        return dict(endpoint)
-    step.saw(f"the endpoint “{name}” exists and is moved to {version}")
+        raise StepFailed(f"the installation made no endpoint “{name}”")
+    step.saw(f"the endpoint “{name}”, whose callers notice nothing of what stands behind it")
     return set_split(step, admin, known[0]["id"], {version: 100}, reason=f"Release {version}")
 
 
