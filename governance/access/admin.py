@@ -9,11 +9,18 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordToggleWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminPasswordToggleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from governance.access import services
 from governance.access.admin_base import (
@@ -111,6 +118,16 @@ class PersonForm(forms.ModelForm):  # type: ignore[type-arg]
         label=gettext_lazy("First password"), widget=UnfoldAdminPasswordToggleWidget(), strip=False
     )
     role = forms.ChoiceField(label=gettext_lazy("Role"), widget=UnfoldAdminSelectWidget())
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if password := data.get("password"):
+            person = User(username=data.get("username", ""), email=data.get("email", ""))
+            try:
+                validate_password(password, person)
+            except ValidationError as error:
+                self.add_error("password", error)
+        return data
 
     class Meta:
         model = User

@@ -8,4 +8,5 @@ urlpatterns = [
     path("", views.jobs, name="batch-jobs"),
     path("<uuid:job_id>/", views.job, name="batch-job"),
     path("<uuid:job_id>/live/", views.job_live, name="batch-job-live"),
+    path("<uuid:job_id>/cancel/", views.cancel, name="batch-job-cancel"),
 ]

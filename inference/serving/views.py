@@ -6,25 +6,32 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from governance.access.decisions import require
-from governance.errors import NotFound
+from governance.access.decisions import decide, require
+from governance.errors import AccessDenied, DomainError, InvalidInput
 from governance.principals import Principal
 from inference.rollouts.selectors import visible_endpoints
+from inference.serving.batch.selectors import is_own, job_for, visible_jobs
+from inference.serving.batch.services import cancel_batch_job, create_batch_job
 from inference.serving.models import BatchJob
 
 SHOWN = 100
+State = BatchJob.State
+OPEN = (State.QUEUED, State.RUNNING)
 TONES = {
-    BatchJob.State.QUEUED: "info",
-    BatchJob.State.RUNNING: "info",
-    BatchJob.State.SUCCEEDED: "good",
-    BatchJob.State.FAILED: "bad",
-    BatchJob.State.CANCELLED: "",
+    State.QUEUED: "info",
+    State.RUNNING: "info",
+    State.SUCCEEDED: "good",
+    State.FAILED: "bad",
+    State.CANCELLED: "",
 }
 
 
@@ -32,46 +39,80 @@ def _principal(request: HttpRequest) -> Principal:
     return request.principal  # type: ignore[attr-defined,no-any-return]
 
 
-def _visible(principal: Principal) -> Any:
-    rows = BatchJob.objects.select_related("endpoint", "model_version", "tenant")
-    return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
-
-
 @never_cache
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
+@transaction.non_atomic_requests
 def jobs(request: HttpRequest) -> HttpResponse:
-    """All jobs and the form for a new one."""
+    """All jobs and the form for a new one. The file is written before any transaction begins."""
+    error: DomainError | None = None
+    if request.method == "POST":
+        try:
+            made = _create(request)
+        except AccessDenied:
+            raise
+        except DomainError as refused:
+            error = refused
+        else:
+            return HttpResponseRedirect(reverse("batch-job", args=[made.id]))
     principal = _principal(request)
-    require(principal, "rollouts.endpoint.view")
-    context = {
-        "rows": [_row(job) for job in _visible(principal).order_by("-id")[:SHOWN]],
-        "endpoints": visible_endpoints(principal).order_by("name"),
-        "limit": settings.BATCH_UPLOAD_MAX_BYTES,
-    }
-    return render(request, "serving/jobs.html", context)
+    with transaction.atomic():
+        require(principal, "serving.batch.request")
+        context = {
+            "rows": [_row(job) for job in visible_jobs(principal).order_by("-id")[:SHOWN]],
+            "endpoints": visible_endpoints(principal).order_by("name"),
+            "limit": settings.BATCH_UPLOAD_MAX_BYTES,
+            "may_create": decide(principal, "serving.batch.create").allow,
+            "error": error,
+        }
+        return render(request, "serving/jobs.html", context, status=error.status if error else 200)
+
+
+def _create(request: HttpRequest) -> BatchJob:
+    file = request.FILES.get("file")
+    if file is None:
+        raise InvalidInput(_("Choose a file first."))
+    return create_batch_job(
+        principal=_principal(request),
+        endpoint_name=request.POST.get("endpoint", ""),
+        filename=file.name or "",
+        chunks=file.chunks(),
+    )
 
 
 def _row(job: BatchJob) -> dict[str, Any]:
-    return {"job": job, "tone": TONES[BatchJob.State(job.state)], "busy": job.state == BatchJob.State.RUNNING}
+    return {"job": job, "tone": TONES[State(job.state)], "busy": job.state in OPEN}
 
 
-def _found(request: HttpRequest, job_id: UUID) -> BatchJob:
-    require(_principal(request), "rollouts.endpoint.view")
-    found: BatchJob | None = _visible(_principal(request)).filter(pk=job_id).first()
-    if found is None:
-        raise NotFound(_("There is no such batch job."))
-    return found
+def _detail(request: HttpRequest, job_id: UUID) -> dict[str, Any]:
+    principal = _principal(request)
+    found = job_for(principal, job_id)
+    shards = list(found.shards.order_by("index"))
+    action = "serving.batch.request" if is_own(principal, found) else "serving.batch.cancel"
+    return _row(found) | {
+        "shards": shards,
+        "done": sum(shard.rows_done for shard in shards),
+        "may_cancel": found.state in OPEN and decide(principal, action, found).allow,
+        "result_url": f"/api/v1/batch-jobs/{found.id}/result/" if found.state == State.SUCCEEDED else "",
+    }
 
 
 @never_cache
 @require_safe
 def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """One job, which refreshes itself."""
-    return render(request, "serving/job.html", _row(_found(request, job_id)))
+    return render(request, "serving/job.html", _detail(request, job_id))
 
 
 @never_cache
 @require_safe
 def job_live(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """The part that is fetched again."""
-    return render(request, "serving/job_live.html", _row(_found(request, job_id)))
+    return render(request, "serving/job_live.html", _detail(request, job_id))
+
+
+@require_POST
+def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Stop a job."""
+    cancel_batch_job(principal=_principal(request), job_id=job_id, reason=_("cancelled in the console"))
+    messages.success(request, _("The job is cancelled."))
+    return HttpResponseRedirect(reverse("batch-job", args=[job_id]))

@@ -18,7 +18,8 @@ def lists():
 
 
 def test_every_list_opens_searches_and_filters_for_those_who_may(platform, sign_in):
-    clients = [sign_in(platform, role).client for role in (Role.PLATFORM_ADMIN, Role.ETHICS_OFFICER, Role.REVIEWER)]
+    roles = (Role.PLATFORM_ADMIN, Role.ETHICS_OFFICER, Role.REVIEWER)
+    clients = [sign_in(platform, role).client for role in roles]
     for address in lists():
         opened = [c for c in clients if c.get(address).status_code == 200]
         assert opened, f"nobody of the platform may open {address}"
@@ -80,13 +81,18 @@ def test_an_administrator_makes_suspends_and_resumes_a_tenant(platform, sign_in)
     from governance.tenants.models import Tenant
 
     client = sign_in(platform, Role.PLATFORM_ADMIN).client
-    made = client.post("/console/tenants/tenant/add/", {"name": "Clinic", "slug": "clinic", "kind": "organisation"})
+    made = client.post(
+        "/console/tenants/tenant/add/", {"name": "Clinic", "slug": "clinic", "kind": "organisation"}
+    )
     assert made.status_code == 302, made.content.decode()[-3000:]
-    tenant = Tenant.objects.get(slug="clinic")
+
+    def tenant():
+        with platform_scope(), transaction.atomic():
+            return Tenant.objects.get(slug="clinic")
+
     for action, suspended in (("suspend", True), ("resume", False)):
-        client.post("/console/tenants/tenant/", {"action": action, "_selected_action": [str(tenant.pk)]})
-        tenant.refresh_from_db()
-        assert (tenant.suspended_at is not None) is suspended
+        client.post("/console/tenants/tenant/", {"action": action, "_selected_action": [str(tenant().pk)]})
+        assert (tenant().suspended_at is not None) is suspended
 
 
 def test_nobody_edits_or_deletes_the_audit_log(platform, org, sign_in):

@@ -28,7 +28,9 @@ def endpoint(admin):
 
 def split_of(endpoint):
     with tenant_context(endpoint.tenant_id), transaction.atomic():
-        return {arm.model_version.version: arm.weight for arm in endpoint.arms.select_related("model_version")}
+        return {
+            arm.model_version.version: arm.weight for arm in endpoint.arms.select_related("model_version")
+        }
 
 
 def test_make_an_endpoint(admin):

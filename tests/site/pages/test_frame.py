@@ -84,7 +84,10 @@ def test_the_console_sends_those_away_who_may_not_open_it(partner_org, sign_in):
 
 def test_language_follows_the_browser_and_the_switch(platform, sign_in):
     client = sign_in(platform, Role.PLATFORM_ADMIN).client
-    assert '<html lang="zh-hans"' in client.get("/console/", headers={"Accept-Language": "zh-CN"}).content.decode()
+    assert (
+        '<html lang="zh-hans"'
+        in client.get("/console/", headers={"Accept-Language": "zh-CN"}).content.decode()
+    )
     client.post("/language/", {"language": "zh-hans", "next": "/console/"})
     assert '<html lang="zh-hans"' in client.get("/console/").content.decode()
 
