@@ -53,6 +53,9 @@ permissions: $(STAMP) ## write the endpoint × role table anew after a wanted ch
 bench-serving: $(STAMP) ## requests per second and latency of /v2, against a bare ASGI server (needs wrk)
 	@$(BIN)/python -m benchmarks.serving
 
+screenshots: $(STAMP) ## take the documents' pictures anew (against the running site, after the demo)
+	@$(BIN)/python -m scripts.screenshots
+
 messages: $(STAMP) ## compile the translations
 	@$(OPENCLAW) messages
 
