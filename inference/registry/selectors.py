@@ -14,13 +14,17 @@ from inference.registry.models import Model, ModelVersion
 def visible_models(principal: Principal) -> QuerySet[Model]:
     """The models that the principal's tenant has (every tenant's for the platform), with their number of versions."""
     rows = Model.objects.annotate(version_count=Count("versions"))
-    return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
+    if principal.platform:
+        return rows
+    return rows.filter(tenant_id=principal.tenant_id) if principal.tenant_id else rows.none()
 
 
 def visible_versions(principal: Principal) -> QuerySet[ModelVersion]:
     """The model versions that the principal's tenant has (every tenant's for the platform)."""
     rows = ModelVersion.objects.select_related("model")
-    return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
+    if principal.platform:
+        return rows
+    return rows.filter(tenant_id=principal.tenant_id) if principal.tenant_id else rows.none()
 
 
 def versions_from(source: ObjectRef, *, tenant_id: UUID) -> QuerySet[ModelVersion]:

@@ -26,7 +26,7 @@ MAX_WINDOW_S = 24 * 3600
 
 
 def _principal(request: Request) -> Principal:
-    return request._request.principal  # type: ignore[attr-defined,no-any-return]
+    return request._request.principal  # type: ignore[attr-defined]
 
 
 class ArmSerializer(serializers.ModelSerializer[EndpointArm]):
@@ -58,7 +58,7 @@ class FiguresSerializer(serializers.Serializer[Any]):
     version = serializers.CharField(allow_null=True)
     requests = serializers.IntegerField()
     per_second = serializers.FloatField()
-    errors = serializers.IntegerField()
+    errors = serializers.IntegerField()  # type: ignore[assignment]
     refused = serializers.IntegerField()
     error_percent = serializers.FloatField()
     share = serializers.FloatField()
@@ -182,7 +182,8 @@ class EndpointViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     @action(detail=True, methods=["get"], filterset_fields=[])
     def changes(self, request: Request, pk: str) -> Response:
         """The history of the split, newest first."""
-        page = self.paginate_queryset(self.get_object().changes.all())
+        history: Any = self.get_object().changes.all()
+        page: Any = self.paginate_queryset(history)
         return self.get_paginated_response(SplitChangeSerializer(page, many=True).data)
 
     def _detail(self, endpoint: Endpoint) -> Response:

@@ -74,7 +74,9 @@ def visible_endpoints(principal: Principal) -> QuerySet[Endpoint]:
     """The endpoints of the principal's tenant (every tenant's for the platform) with their arms."""
     arms = EndpointArm.objects.select_related("model_version").order_by("model_version_id")
     rows = Endpoint.objects.select_related("model", "tenant").prefetch_related(Prefetch("arms", arms))
-    return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
+    if principal.platform:
+        return rows
+    return rows.filter(tenant_id=principal.tenant_id) if principal.tenant_id else rows.none()
 
 
 def _arm(row: EndpointArm) -> Arm:

@@ -14,13 +14,17 @@ from skills.library.models import Skill, SkillCall, SkillVersion
 def visible_skills(principal: Principal) -> QuerySet[Skill]:
     """The skills of the principal's tenant (every tenant's for the platform)."""
     rows = Skill.objects.select_related("active_version")
-    return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
+    if principal.platform:
+        return rows
+    return rows.filter(tenant_id=principal.tenant_id) if principal.tenant_id else rows.none()
 
 
 def visible_calls(principal: Principal) -> QuerySet[SkillCall]:
     """The calls within the principal's tenant (everywhere for the platform)."""
     rows = SkillCall.objects.select_related("skill_version__skill")
-    return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
+    if principal.platform:
+        return rows
+    return rows.filter(tenant_id=principal.tenant_id) if principal.tenant_id else rows.none()
 
 
 def callable_version(*, tenant_id: UUID, name: str, version: str | None = None) -> SkillVersion | None:

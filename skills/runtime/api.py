@@ -22,7 +22,7 @@ from skills.runtime.services import invoke_skill
 
 
 def _principal(request: Request) -> Principal:
-    return request._request.principal  # type: ignore[attr-defined,no-any-return]
+    return request._request.principal  # type: ignore[attr-defined]
 
 
 class SkillVersionSerializer(serializers.ModelSerializer[SkillVersion]):

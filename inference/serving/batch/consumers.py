@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,8 +26,9 @@ class BatchJobConsumer(AsyncJsonWebsocketConsumer):
 
     async def connect(self) -> None:
         self._group = ""
-        principal: Principal = self.scope["principal"]
-        job_id: UUID = self.scope["url_route"]["kwargs"]["job_id"]
+        scope: Mapping[str, Any] = self.scope
+        principal: Principal = scope["principal"]
+        job_id: UUID = scope["url_route"]["kwargs"]["job_id"]
         await self.accept()
         # Joined before the state is read, so that no change falls between the two.
         try:

@@ -45,4 +45,5 @@ def publish(job: BatchJob) -> None:
 
 
 def _send(job_id: UUID, event: dict[str, Any]) -> None:
-    async_to_sync(get_channel_layer().group_send)(group(job_id), event)
+    if (layer := get_channel_layer()) is not None:
+        async_to_sync(layer.group_send)(group(job_id), event)

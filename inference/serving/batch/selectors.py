@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from governance.access.decisions import decide, require
 from governance.errors import NotFound
@@ -17,7 +18,7 @@ def visible_jobs(principal: Principal) -> QuerySet[BatchJob]:
     rows = BatchJob.objects.select_related("endpoint", "model_version__model")
     if principal.platform:
         return rows
-    rows = rows.filter(tenant_id=principal.tenant_id)
+    rows = rows.filter(tenant_id=principal.tenant_id) if principal.tenant_id else rows.none()
     if decide(principal, "serving.batch.view").allow:
         return rows
     return rows.filter(created_by_kind=principal.kind, created_by_id=principal.id)
@@ -36,7 +37,7 @@ def job_for(principal: Principal, job_id: UUID) -> BatchJob:
     """A job that the principal may see. Raises NotFound or AccessDenied."""
     job = BatchJob.objects.select_related("endpoint", "model_version__model").filter(pk=job_id).first()
     if job is None:
-        raise NotFound("There is no such batch job.")
+        raise NotFound(_("There is no such batch job."))
     action = "serving.batch.request" if is_own(principal, job) else "serving.batch.view"
     require(principal, action, job)
     return job
