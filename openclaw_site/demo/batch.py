@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 COPIES = 30
 TIMEOUT_S = 180.0
 BATCH_WORKER = "worker-batch"
+# A shard of 1,000 rows takes a tenth of a second or more: so long after one has ended, the next is half done.
+INTO_THE_NEXT_SHARD_S = 0.06
 
 
 def play(step: Step, world: World, program: Program, watcher: Person, *, endpoint: str) -> None:
@@ -90,6 +92,7 @@ def _follow(step: Step, world: World, watcher: Person, job_id: str) -> dict[str,
                 )
             if not killed and total and 0 < state["rows_done"] < total:
                 killed = True
+                time.sleep(INTO_THE_NEXT_SHARD_S)
                 _kill_a_worker(step, world)
     step.saw(f"{messages} messages over the WebSocket")
     return state
@@ -113,3 +116,4 @@ def _kill_a_worker(step: Step, world: World) -> None:
         return
     pool[0].kill()
     step.saw(f"SIGKILL to process {pool[0].pid} of the batch worker, in the middle of the job")
+    step.note("what it had begun is begun again once its lease has run out")

@@ -75,5 +75,6 @@ class Report:
         for step in self.steps:
             mark = "[green]✓[/green]" if step.held else "[bold red]✗[/bold red]"
             self.console.print(
-                f" {mark} {step.number:>2} {escape(step.title)} [dim]{step.seconds:.1f} s[/dim]"
+                f" {mark} {step.number:>2} {escape(step.title)} [dim]{step.seconds:.1f} s[/dim]",
+                soft_wrap=True,
             )
