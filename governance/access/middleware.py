@@ -16,7 +16,7 @@ from django.utils.functional import SimpleLazyObject
 
 from governance.access.principals import principal_for_bearer, principal_for_user
 from governance.access.services import record_refusal
-from governance.errors import AccessDenied, DomainError
+from governance.errors import AccessDenied, DomainError, NotFound
 from governance.ids import uuid7
 from governance.principals import ANONYMOUS, Principal
 from governance.tenants.context import RowScope, request_id, row_scope
@@ -72,7 +72,8 @@ class PrincipalMiddleware:
                     response = _in_transaction(request, view, args, kwargs)
         except DomainError as error:
             _keep_refusal(error)
-            if isinstance(error, AccessDenied) and not principal.is_authenticated:
+            # Row security hides everything from who is not signed in: a 404 here would only be puzzling.
+            if isinstance(error, (AccessDenied, NotFound)) and not principal.is_authenticated:
                 return redirect_to_login(request.get_full_path())
             return error_page(request, error)
         # The API's exception handler has already answered; what it refused is kept here, after the rollback.
