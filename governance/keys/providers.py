@@ -46,7 +46,7 @@ class SoftwareKeyProvider:
         path = self._path(name)
         if not path.exists():
             self._make(path)
-        return CryptoSigner(load_pem_private_key(path.read_bytes(), password=None))  # type: ignore[arg-type]
+        return CryptoSigner(load_pem_private_key(path.read_bytes(), password=None))
 
     def public_key(self, name: str) -> Key:
         """The public part of the key called `name`."""

@@ -81,7 +81,7 @@ class PluginSerializer(serializers.ModelSerializer[Plugin]):
         return [version.version for version in self._published(plugin)]
 
     def _published(self, plugin: Plugin) -> list[PluginVersion]:
-        return plugin.published  # type: ignore[attr-defined,no-any-return]
+        return plugin.published  # type: ignore[attr-defined]
 
 
 class BlockSerializer(serializers.Serializer[Any]):

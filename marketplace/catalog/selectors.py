@@ -33,7 +33,7 @@ def published_versions() -> QuerySet[PluginVersion]:
 
 def partner_of(principal: Principal) -> Partner | None:
     """The profile of the principal's own partner tenant."""
-    return Partner.objects.filter(tenant_id=principal.tenant_id).first()
+    return Partner.objects.filter(tenant_id=principal.tenant_id).first() if principal.tenant_id else None
 
 
 def name_is_taken(slug: str, *, tenant_id: UUID) -> bool:

@@ -177,7 +177,7 @@ class InstallationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Install
         return self._answer(services.uninstall(principal=self._principal(), installation_id=_id(pk), **given))
 
     def _principal(self) -> Principal:
-        return self.request._request.principal  # type: ignore[attr-defined,no-any-return]
+        return self.request._request.principal  # type: ignore[attr-defined]
 
     def _answer(self, installation: Installation) -> Response:
         fresh = Installation.objects.select_related("plugin", "version", "active_version").get(

@@ -1,13 +1,23 @@
-"""Console pages of submissions, check runs, findings and decisions. Reviewing itself happens in the workbench."""
+"""Console pages of the review: everything can be found and followed; verdicts are given in the workbench."""
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.translation import gettext_lazy as _
+from typing import Any
 
-from governance.access.admin_base import DecisionInline, DecisionModelAdmin, link_to, short_digest
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
+
+from governance.access.admin_base import (
+    DecisionInline,
+    DecisionModelAdmin,
+    link_to,
+    principal_of,
+    short_digest,
+)
+from governance.access.decisions import decide
+from marketplace.review.checks.registry import CHECKS
 from marketplace.review.models import (
     CheckRun,
     CheckSetting,
@@ -16,10 +26,20 @@ from marketplace.review.models import (
     Submission,
     SubmissionEvent,
 )
+from marketplace.review.settings import set_check
 
 
-class CheckInline(DecisionInline):
-    """The submission's checks."""
+class EventInline(DecisionInline):
+    """The timeline."""
+
+    model = SubmissionEvent
+    fields = ("at", "kind", "code", "actor_label", "from_state", "to_state", "message", "publisher_visible")
+    readonly_fields = fields
+    ordering = ("id",)
+
+
+class CheckRunInline(DecisionInline):
+    """The checks."""
 
     model = CheckRun
     fields = ("name", "state", "status", "attempts", "started_at", "finished_at")
@@ -27,107 +47,91 @@ class CheckInline(DecisionInline):
     ordering = ("position",)
 
 
-class EventInline(DecisionInline):
-    """The submission's timeline."""
+class DecisionsInline(DecisionInline):
+    """The verdicts."""
 
-    model = SubmissionEvent
-    fields = ("at", "kind", "actor_label", "from_state", "to_state", "message")
+    model = ReviewDecision
+    fields = ("reviewer", "approve", "reason", "decided_at")
     readonly_fields = fields
-    ordering = ("id",)
+    ordering = ("decided_at",)
+
+
+@admin.register(Submission)
+class SubmissionAdmin(DecisionModelAdmin):
+    """Every submission of every partner."""
+
+    view_action = "review.submission.inspect"
+    list_display = ("name", "tenant", "state", "risk_level", "due_at", "claimed_by", "created_at", "digest")
+    list_filter = ("state", "risk_level", "needs_ethics", "purpose")
+    search_fields = ("plugin_name", "plugin_version", "filename", "sha256", "tenant__name")
+    list_select_related = ("tenant", "claimed_by")
+    inlines = (CheckRunInline, DecisionsInline, EventInline)
+
+    @admin.display(description=gettext_lazy("submission"), ordering="plugin_name")
+    def name(self, submission: Submission) -> str:
+        return str(submission)
+
+    @admin.display(description=gettext_lazy("digest"))
+    def digest(self, submission: Submission) -> str:
+        return short_digest(submission.sha256)
 
 
 class FindingInline(DecisionInline):
     """What the check found."""
 
     model = Finding
-    fields = ("severity", "code", "path", "line", "evidence")
+    fields = ("code", "severity", "message", "params", "path", "line", "evidence")
     readonly_fields = fields
     ordering = ("position",)
 
 
-@admin.register(Submission)
-class SubmissionAdmin(DecisionModelAdmin):
-    """Every upload."""
-
-    view_action = "review.submission.inspect"
-    list_display = ("__str__", "page", "tenant", "state", "risk_level", "digest", "due_at", "created_at")
-    list_filter = ("state", "risk_level", "needs_ethics", ("created_at", admin.DateFieldListFilter))
-    search_fields = ("plugin_name", "plugin_version", "filename", "sha256", "tenant__name")
-    list_select_related = ("tenant",)
-    inlines = (CheckInline, EventInline)
-
-    @admin.display(description=_("digest"))
-    def digest(self, submission: Submission) -> str:
-        return short_digest(submission.sha256)
-
-    @admin.display(description=_("workbench"))
-    def page(self, submission: Submission) -> str:
-        return format_html(
-            '<a href="{}">{}</a>', reverse("review-submission", args=[submission.pk]), _("Open")
-        )
-
-
 @admin.register(CheckRun)
 class CheckRunAdmin(DecisionModelAdmin):
-    """Checks of submissions, with their leases."""
+    """Every run of every check, with what it measured."""
 
     view_action = "review.check.view"
-    list_display = ("name", "submission_link", "state", "status", "attempts", "lease_until", "finished_at")
+    list_display = ("name", "submission_link", "state", "status", "attempts", "took", "finished_at")
     list_filter = ("state", "status", "name")
-    search_fields = ("name", "submission__plugin_name", "submission__sha256")
+    search_fields = ("submission__plugin_name", "submission__sha256")
     list_select_related = ("submission",)
     inlines = (FindingInline,)
 
-    @admin.display(description=_("submission"))
+    @admin.display(description=gettext_lazy("submission"), ordering="submission")
     def submission_link(self, run: CheckRun) -> str:
         return link_to(run.submission)
 
-
-@admin.register(Finding)
-class FindingAdmin(DecisionModelAdmin):
-    """Findings across submissions."""
-
-    view_action = "review.check.view"
-    list_display = ("code", "severity", "run_link", "path", "line")
-    list_filter = ("severity", "run__name")
-    search_fields = ("code", "path", "run__submission__plugin_name")
-    list_select_related = ("run__submission",)
-
-    @admin.display(description=_("check run"))
-    def run_link(self, finding: Finding) -> str:
-        return link_to(finding.run)
-
-
-@admin.register(SubmissionEvent)
-class SubmissionEventAdmin(DecisionModelAdmin):
-    """Append-only timeline lines of all submissions."""
-
-    view_action = "review.submission.inspect"
-    list_display = ("at", "submission", "kind", "actor_label", "from_state", "to_state")
-    list_filter = ("kind", "to_state", ("at", admin.DateFieldListFilter))
-    search_fields = ("submission__plugin_name", "actor_label", "message")
-    list_select_related = ("submission",)
-
-
-@admin.register(ReviewDecision)
-class ReviewDecisionAdmin(DecisionModelAdmin):
-    """Verdicts."""
-
-    view_action = "review.submission.inspect"
-    list_display = ("decided_at", "submission_link", "reviewer", "approve", "reason")
-    list_filter = ("approve", ("decided_at", admin.DateFieldListFilter))
-    search_fields = ("submission__plugin_name", "reviewer__username", "reason")
-    list_select_related = ("submission", "reviewer")
-
-    @admin.display(description=_("submission"))
-    def submission_link(self, decision: ReviewDecision) -> str:
-        return link_to(decision.submission)
+    @admin.display(description=gettext_lazy("milliseconds"))
+    def took(self, run: CheckRun) -> int | None:
+        return run.duration_ms
 
 
 @admin.register(CheckSetting)
 class CheckSettingAdmin(DecisionModelAdmin):
-    """Switches of the checks that an administrator has moved."""
+    """The switches of the checks. A check without a row here has the switches of its code."""
 
     view_action = "review.check.view"
+    add_action = "review.check.configure"
     list_display = ("name", "enabled", "enforced", "required", "changed_at")
-    search_fields = ("name",)
+    fields = ("name", "enabled", "enforced", "required")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return decide(principal_of(request), "review.check.configure").allow
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if obj is None else ("name",)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "name":
+            choices = [(check.name, check.title) for check in CHECKS]
+            return forms.ChoiceField(label=db_field.verbose_name, choices=choices)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: CheckSetting, form: Any, change: bool) -> None:
+        made = set_check(
+            principal=principal_of(request),
+            name=obj.name,
+            enabled=obj.enabled,
+            enforced=obj.enforced,
+            required=obj.required,
+        )
+        obj.pk = made.pk

@@ -195,7 +195,7 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
         return Response(DiffSerializer(found).data)
 
     def _principal(self) -> Principal:
-        return self.request._request.principal  # type: ignore[attr-defined,no-any-return]
+        return self.request._request.principal  # type: ignore[attr-defined]
 
     def _one(self, pk: str) -> Submission:
         return selectors.get_submission(principal=self._principal(), submission_id=self._id(pk))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 from uuid import UUID
 
 from django.conf import settings
@@ -134,7 +134,7 @@ def digests(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _entries(path: Path) -> Iterator[tuple[IO[bytes], list[RawEntry]]]:
+def _entries(path: Path) -> Iterator[tuple[BinaryIO, list[RawEntry]]]:
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         yield file, read_directory(file, size_bytes=size, max_entries=Limits().entries)
@@ -150,9 +150,9 @@ def _budget() -> ByteBudget:
     )
 
 
-def _bytes(file: IO[bytes], entry: RawEntry, limit: int) -> bytes:
+def _bytes(file: BinaryIO, entry: RawEntry, limit: int) -> bytes:
     parts, size = [], 0
-    for chunk in read_data(file, entry, _budget()):  # type: ignore[arg-type]
+    for chunk in read_data(file, entry, _budget()):
         parts.append(chunk)
         size += len(chunk)
         if size >= limit:

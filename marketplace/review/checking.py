@@ -7,6 +7,7 @@ out, `resume_stalled` sends the run again. Finishing twice is harmless, because 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 from django.db import transaction
@@ -67,7 +68,7 @@ def execute(*, run_id: UUID) -> None:
         conclude(submission_id=run.submission_id)
 
 
-def _take(run_id: UUID) -> tuple[CheckRun, object] | None:
+def _take(run_id: UUID) -> tuple[CheckRun, Path] | None:
     now = timezone.now()
     with platform_scope(), transaction.atomic():
         run = (

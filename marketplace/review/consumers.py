@@ -59,7 +59,8 @@ class SubmissionConsumer(AsyncWebsocketConsumer):
 
     async def _read(self) -> dict[str, Any] | None:
         language = self.scope.get("cookies", {}).get("openclaw_language", "en")
-        return await database_sync_to_async(_state)(self.scope["principal"], self.submission_id, language)
+        principal = self.scope["principal"]  # type: ignore[typeddict-item]
+        return await database_sync_to_async(_state)(principal, self.submission_id, language)
 
 
 def _state(principal: Principal, submission_id: UUID, language: str) -> dict[str, Any] | None:

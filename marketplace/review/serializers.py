@@ -34,7 +34,7 @@ class CheckSerializer(serializers.Serializer[Any]):
     status = serializers.CharField(help_text="PASSED, FLAGGED, REJECTED, ERROR, or empty.")
     message = serializers.CharField()
     enforced = serializers.BooleanField()
-    required = serializers.BooleanField()
+    required = serializers.BooleanField()  # type: ignore[assignment]  # a field of that name
     attempts = serializers.IntegerField()
     duration_ms = serializers.IntegerField(allow_null=True)
     findings = FindingSerializer(many=True)

@@ -29,7 +29,11 @@ def acting(principal: Principal) -> Any:
 
 
 def package(
-    *, name: str = "digits-reader", version: str = "1.0.0", files: dict[str, Any] | None = None, **extension: Any
+    *,
+    name: str = "digits-reader",
+    version: str = "1.0.0",
+    files: dict[str, Any] | None = None,
+    **extension: Any,
 ) -> bytes:
     """A good package, with these keys of the extension replaced."""
     document = manifest(**extension) | {"name": name, "version": version}

@@ -20,7 +20,14 @@ from tests.factories.marketplace import acting, approve, package, publish, run_c
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey", "site")]
 HOST = "api.example.com"
-ASKS = {"permissions": {"network": {"allow": [HOST]}, "files": {"read": [], "write": []}, "secrets": [], "tools": []}}
+ASKS = {
+    "permissions": {
+        "network": {"allow": [HOST]},
+        "files": {"read": [], "write": []},
+        "secrets": [],
+        "tools": [],
+    }
+}
 
 
 @pytest.fixture
@@ -67,7 +74,7 @@ def test_a_published_version_becomes_a_model_an_endpoint_and_a_skill(release, in
 def test_an_upgrade_waits_beside_the_old_version_for_its_traffic(release, install, keeper, org):
     installed = install(release())
     newer = release("1.1.0", **ASKS)
-    with acting(keeper):
+    with acting(keeper), transaction.atomic():
         changes = selectors.permission_changes(
             selectors.get_installation(principal=keeper, installation_id=installed.id), newer
         )
