@@ -198,6 +198,7 @@ BATCH_MAX_ROWS = 1_000_000
 BATCH_SHARD_ROWS = 1_000
 BATCH_LEASE_S = 15.0  # a worker that does not renew its lease for so long is taken to be dead
 BATCH_RENEW_S = 1.0
+BATCH_RETENTION_DAYS = 30
 OUTCOME_RETENTION_DAYS = 30
 
 # --- REST API ------------------------------------------------------------------------------------------------------
@@ -245,6 +246,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 5.0,
         "options": {"queue": "default", "expires": 5.0},
     },
+    "batch.drop_old_jobs": {
+        "task": "batch.drop_old_jobs",
+        "schedule": 3600.0,
+        "options": {"queue": "default", "expires": 3600.0},
+    },
     "rollouts.drop_old_outcomes": {
         "task": "rollouts.drop_old_outcomes",
         "schedule": 3600.0,
@@ -262,8 +268,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "distribution.refresh": {
         "task": "distribution.refresh",
-        "schedule": 600.0,
-        "options": {"queue": "publish", "expires": 600.0},
+        "schedule": 60.0,
+        "options": {"queue": "publish", "expires": 60.0},
     },
     "installs.resume_stalled": {
         "task": "installs.resume_stalled",

@@ -8,6 +8,7 @@ from celery import shared_task
 
 from governance.tenants.tasks import TenantTask
 from inference.serving.batch import progress
+from inference.serving.batch.retention import drop_old_jobs
 from inference.serving.batch.worker import run_shard as compute
 
 
@@ -33,3 +34,9 @@ def join(job_id: str) -> None:
 def resume_stalled() -> None:
     """Take over from workers that died."""
     progress.resume_stalled()
+
+
+@shared_task(name="batch.drop_old_jobs", base=TenantTask)
+def drop_old() -> None:
+    """Keep uploads and results within their retention."""
+    drop_old_jobs()

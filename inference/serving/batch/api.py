@@ -22,8 +22,7 @@ from rest_framework.response import Response
 from governance.errors import Conflict
 from governance.principals import Principal
 from inference.serving.batch import files
-from inference.serving.batch.events import progress
-from inference.serving.batch.selectors import visible_jobs
+from inference.serving.batch.selectors import visible_jobs, with_progress
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
 from inference.serving.models import BatchJob
 
@@ -57,8 +56,12 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
 
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_progress(self, job: BatchJob) -> dict[str, Any]:
-        figures = progress(job)
-        return {name: figures[name] for name in ("rows_done", "rows_bad", "shards", "shards_done")}
+        return {
+            "rows_done": getattr(job, "shard_rows_done", 0),
+            "rows_bad": getattr(job, "shard_rows_bad", 0),
+            "shards": getattr(job, "shard_count", 0),
+            "shards_done": getattr(job, "shards_done", 0),
+        }
 
 
 class NewBatchJobSerializer(serializers.Serializer[Any]):
@@ -79,7 +82,7 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     filterset_fields = ["state", "endpoint__name"]
 
     def get_queryset(self) -> Any:
-        return visible_jobs(_principal(self.request))
+        return with_progress(visible_jobs(_principal(self.request)))
 
     @extend_schema(
         request={"multipart/form-data": NewBatchJobSerializer},

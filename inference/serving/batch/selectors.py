@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import decide, require
 from governance.errors import NotFound
 from governance.principals import Principal
-from inference.serving.models import BatchJob
+from inference.serving.models import BatchJob, BatchShard
 
 
 def visible_jobs(principal: Principal) -> QuerySet[BatchJob]:
@@ -22,6 +22,16 @@ def visible_jobs(principal: Principal) -> QuerySet[BatchJob]:
     if decide(principal, "serving.batch.view").allow:
         return rows
     return rows.filter(created_by_kind=principal.kind, created_by_id=principal.id)
+
+
+def with_progress(jobs: QuerySet[BatchJob]) -> QuerySet[BatchJob]:
+    """The jobs with `shard_count`, `shards_done`, `shard_rows_done` and `shard_rows_bad`, in the same query."""
+    return jobs.annotate(
+        shard_count=Count("shards"),
+        shards_done=Count("shards", filter=Q(shards__state=BatchShard.State.DONE)),
+        shard_rows_done=Sum("shards__rows_done", default=0),
+        shard_rows_bad=Sum("shards__rows_bad", default=0),
+    )
 
 
 def is_own(principal: Principal, job: BatchJob) -> bool:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
-from django.test import Client
+from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from prometheus_client import generate_latest
 
 from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, TooLarge
 from governance.principals import Role
 from governance.tenants.context import tenant_context
 from inference.rollouts.services import grant_invoke
 from inference.serving.batch import files, progress, worker
+from inference.serving.batch.retention import drop_old_jobs
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
 from inference.serving.batch.states import JOB_STATES, SHARD_STATES
 from inference.serving.models import BatchJob, BatchShard
@@ -297,3 +301,50 @@ def test_the_whole_job_over_rest(admin, endpoint, org):
     assert client.get(address, headers=other).status_code == 404
     assert client.get("/api/v1/batch-jobs/", headers=other).json()["results"] == []
     assert client.post(f"{address}cancel/", headers=token).status_code == 409
+
+
+async def test_a_result_is_streamed_by_the_real_kind_of_server(admin, endpoint, org, member):
+    from asgiref.sync import sync_to_async
+
+    def prepare():
+        return compute(start(admin, rows(5))), member(org, Role.DEVELOPER)
+
+    job, developer = await sync_to_async(prepare)()
+    client = AsyncClient()
+    await client.aforce_login(developer, backend="django.contrib.auth.backends.ModelBackend")
+    answer = await client.get(f"/api/v1/batch-jobs/{job.id}/result/")
+    pieces = [piece async for piece in answer.streaming_content]
+    assert b"".join(pieces) == files.result_path(job).read_bytes()
+    assert int(answer["Content-Length"]) == job.result_bytes
+
+
+def test_a_list_of_jobs_costs_the_same_however_long(admin, endpoint, org, member):
+    browser = Client()
+    browser.force_login(member(org, Role.DEVELOPER), backend="django.contrib.auth.backends.ModelBackend")
+    counts = []
+    for _ in range(2):
+        compute(start(admin, rows(2)))
+        with CaptureQueriesContext(connection) as queries:
+            found = browser.get("/api/v1/batch-jobs/").json()["results"]
+        counts.append(len(queries))
+        assert found[0]["progress"] == {"rows_done": 2, "rows_bad": 0, "shards": 1, "shards_done": 1}
+    assert counts[0] == counts[1]
+
+
+def test_old_jobs_go_with_their_files(admin, endpoint, org):
+    old, new = compute(start(admin, rows(1))), compute(start(admin, rows(1)))
+    with tenant_context(org.id), transaction.atomic():
+        BatchJob.objects.filter(pk=old.pk).update(
+            finished_at=timezone.now() - timedelta(days=settings.BATCH_RETENTION_DAYS + 1)
+        )
+    assert drop_old_jobs() == 1
+    assert not files.result_path(old).parent.exists()
+    assert files.result_path(new).exists()
+    with tenant_context(org.id), transaction.atomic():
+        assert [job.id for job in BatchJob.objects.all()] == [new.id]
+
+
+def test_the_figures_of_the_tables_are_part_of_the_metrics(admin, endpoint):
+    start(admin, rows(1))
+    text = generate_latest().decode()
+    assert 'openclaw_batch_jobs{state="queued"} 1.0' in text

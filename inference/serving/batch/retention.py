@@ -1,0 +1,41 @@
+"""How long the files of batch jobs are kept."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from governance.audit.services import record
+from governance.principals import SYSTEM
+from governance.refs import ObjectRef
+from governance.tenants.context import platform_scope
+from inference.serving.batch.files import job_folder
+from inference.serving.models import BatchJob
+
+MAX_DROPPED = 500
+
+
+def drop_old_jobs() -> int:
+    """Delete finished jobs past `BATCH_RETENTION_DAYS` with their uploads and results; returns how many went.
+
+    The audit log keeps what was done. A folder whose row is gone already is found by nobody, so the row goes last.
+    """
+    before = timezone.now() - timedelta(days=settings.BATCH_RETENTION_DAYS)
+    with platform_scope(), transaction.atomic():
+        rows = BatchJob.objects.select_for_update(of=("self",), skip_locked=True)
+        jobs = list(rows.filter(finished_at__lt=before).order_by("finished_at")[:MAX_DROPPED])
+        for job in jobs:
+            shutil.rmtree(job_folder(job.tenant_id, job.id), ignore_errors=True)
+            record(
+                principal=SYSTEM,
+                action="serving.batch.drop",
+                target=ObjectRef.of(job, digest=job.input_sha256),
+                tenant_id=job.tenant_id,
+                reason="past its retention",
+            )
+            job.delete()
+    return len(jobs)
