@@ -33,7 +33,7 @@ from marketplace.catalog.findings import PackageProblem
 from marketplace.catalog.manifest import Manifest, ModelSpec, read_manifest
 from marketplace.catalog.models import PluginVersion
 from marketplace.catalog.package import extract
-from marketplace.distribution.client import download_verified
+from marketplace.distribution.services import download_verified, ensure_repository
 from marketplace.installs.models import Installation
 from marketplace.installs.states import INSTALLATION_STATES
 from skills.library.services import register_skill_version
@@ -84,6 +84,8 @@ def _bring_in(version: PluginVersion, folder: Path, principal: Principal) -> lis
     if version.state != PluginVersion.State.PUBLISHED:
         raise Conflict(_("This version is not published any more."))
     archive, root = folder / "package.zip", folder / "package"
+    # After a long stop of the whole site its own metadata may have run out; the beat has not come round yet.
+    ensure_repository()
     download_verified(version.target_path, archive, sha256=version.sha256)
     extract(archive, root)
     manifest = read_manifest(root)
