@@ -23,7 +23,6 @@ register(
     ActionRule("review.submission.claim", roles=REVIEWER),
     ActionRule("review.submission.ask", roles=REVIEWER),
     ActionRule("review.submission.decide", roles=REVIEWER),
-    ActionRule("review.submission.advance", roles=frozenset({Role.SYSTEM})),
     ActionRule("review.check.view", roles=HOUSE),
     ActionRule("review.check.configure", roles=frozenset({Role.PLATFORM_ADMIN})),
 )

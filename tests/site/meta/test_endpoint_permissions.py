@@ -28,7 +28,9 @@ NOBODY = "anonymous"
 MIGHTIEST = ("platform_admin", "tenant_admin")
 UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"
 # Of the console's generated pages the list and the form for a new object stand for all: one permission hook each.
-SKIPPED = re.compile(r".*<path:object_id>|^console/(jsi18n|autocomplete|r/|password|\(|login|logout)|^static/")
+SKIPPED = re.compile(
+    r".*<path:object_id>|^console/(jsi18n|autocomplete|r/|password|\(|login|logout)|^static/"
+)
 GENERATED = re.compile(r"^console/\w+/\w+/(add/)?$")
 ROLES = {
     Tenant.Kind.PLATFORM: (Role.PLATFORM_ADMIN, Role.REVIEWER, Role.ETHICS_OFFICER, Role.AUDITOR),
