@@ -1,10 +1,11 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class EthicsConfig(AppConfig):
     name = "governance.ethics"
     label = "ethics"
-    verbose_name = "Ethics approvals"
+    verbose_name = _("Ethics approvals")
 
     def ready(self) -> None:
         from governance.ethics import policies  # noqa: F401  registers its actions

@@ -1,10 +1,11 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class RegistryConfig(AppConfig):
     name = "inference.registry"
     label = "registry"
-    verbose_name = "Models"
+    verbose_name = _("Models")
 
     def ready(self) -> None:
         from inference.registry import policies  # noqa: F401  registers the actions

@@ -1,10 +1,11 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class RolloutsConfig(AppConfig):
     name = "inference.rollouts"
     label = "rollouts"
-    verbose_name = "Endpoints"
+    verbose_name = _("Endpoints")
 
     def ready(self) -> None:
         from inference.registry.services import guard_retirement

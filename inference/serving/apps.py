@@ -1,10 +1,11 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ServingConfig(AppConfig):
     name = "inference.serving"
     label = "serving"
-    verbose_name = "Serving"
+    verbose_name = _("Serving")
 
     def ready(self) -> None:
         from inference.serving import policies  # noqa: F401  registers the actions

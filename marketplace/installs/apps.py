@@ -1,10 +1,11 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class InstallsConfig(AppConfig):
     name = "marketplace.installs"
     label = "installs"
-    verbose_name = "Installations"
+    verbose_name = _("Installations")
 
     def ready(self) -> None:
         from marketplace.catalog import publication

@@ -1,10 +1,11 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class LibraryConfig(AppConfig):
     name = "skills.library"
     label = "library"
-    verbose_name = "Skills"
+    verbose_name = _("Skills")
 
     def ready(self) -> None:
         from skills.library import policies  # noqa: F401  registers the actions

@@ -17,8 +17,8 @@ CATALOGUE = ROOT / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
 AREAS = ("governance", "inference", "skills", "marketplace", "openclaw_site")
 PLACEHOLDER = re.compile(r"%\((\w+)\)[a-z]|%[sd]")
 HOW = (
-    "Run `django-admin makemessages -l zh_Hans --no-location --ignore=.venv --ignore=var --ignore=tests --ignore=build` "
-    "in the checkout and translate what is new."
+    "Run `django-admin makemessages -l zh_Hans --no-location --ignore=.venv --ignore=var --ignore=tests "
+    "--ignore=build --ignore=benchmarks` in the checkout and translate what is new."
 )
 
 

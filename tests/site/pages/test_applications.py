@@ -29,7 +29,7 @@ def make(client, **form):
 
 def test_the_secret_is_shown_once_and_works(platform, org, sign_in):
     person = sign_in(org, Role.TENANT_ADMIN)
-    page, found = make(person.client, name="billing", scopes=["models:infer"])
+    page, found = make(person.client, name="invoices", scopes=["models:infer"])
     assert page.headers["Cache-Control"].find("no-store") >= 0
     application = stored(found["client-id"])
     assert application.allowed_scopes == ["models:infer"]
@@ -61,8 +61,8 @@ def test_a_partner_cannot_ask_for_more_scopes(partner_org, sign_in):
 
 
 def test_another_tenants_clients_are_out_of_reach(org, other_org, sign_in):
-    _page, found = make(sign_in(org, Role.TENANT_ADMIN).client, name="billing", scopes=["models:infer"])
+    _page, found = make(sign_in(org, Role.TENANT_ADMIN).client, name="invoices", scopes=["models:infer"])
     application = stored(found["client-id"])
     stranger = sign_in(other_org, Role.TENANT_ADMIN).client
-    assert "billing" not in stranger.get("/applications/").content.decode()
+    assert "invoices" not in stranger.get("/applications/").content.decode()
     assert stranger.post(f"/applications/{application.pk}/disable/").status_code in (403, 404)
