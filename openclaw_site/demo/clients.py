@@ -154,7 +154,8 @@ def told(response: httpx.Response) -> str:
     words = [
         str(problem[key]) for key in ("detail", "hint", "error_description", "error") if problem.get(key)
     ]
-    words += [str(entry) for entry in problem.get("errors") or ()]
+    if not problem.get("hint"):
+        words += [str(entry.get("detail", entry)) for entry in problem.get("errors") or ()]
     return " ".join(words)[:600] or str(problem)[:300]
 
 

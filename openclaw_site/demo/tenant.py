@@ -51,8 +51,12 @@ def install(step: Step, admin: Person, plugin: str, version: str) -> dict[str, A
         return now if now["state"] == "active" and now["active_version"] == version else None
 
     done = wait_for(f"the installation of {plugin} {version}", probe)
-    produced = ", ".join(f"{item['kind']} {item['name']} {item['version']}" for item in done["produced"])
-    step.saw(f"{'upgraded' if present else 'installed'}: downloaded, verified; gave the tenant {produced}")
+    produced = ", ".join(
+        f"{item['kind'].replace('_', ' ')} {item['name']}"
+        for item in done["produced"]
+        if item["version"] == version
+    )
+    step.saw(f"{'upgraded' if present else 'installed'}: downloaded, verified; it gave the tenant {produced}")
     return done
 
 
