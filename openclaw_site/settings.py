@@ -227,6 +227,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "ApprovalState": "governance.ethics.models.Approval.State",
+        "PartnerApplicationState": "marketplace.catalog.models.PartnerApplication.State",
+        "PluginVersionState": "marketplace.catalog.models.PluginVersion.State",
+        "SubmissionState": "marketplace.review.models.Submission.State",
+        "InstallationState": "marketplace.installs.models.Installation.State",
+        "CheckRunState": "marketplace.review.models.CheckRun.State",
+    },
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
 }
