@@ -67,7 +67,8 @@ def languages(step: Step, person: Person, *, path: str) -> None:
     english, chinese = person.page(path, language="en"), person.page(path, language="zh-Hans")
     step.expect('lang="en"' in english, f"{path} in English: {_heading(english)}")
     step.expect(
-        'lang="zh-hans"' in chinese.lower() and any("\u4e00" <= char <= "\u9fff" for char in chinese),
+        'lang="zh-hans"' in chinese.lower()
+        and any("\u4e00" <= char <= "\u9fff" for char in _heading(chinese)),
         f"{path} in Simplified Chinese: {_heading(chinese)}",
         seen=_heading(chinese),
     )
