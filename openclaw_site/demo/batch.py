@@ -28,13 +28,13 @@ BATCH_WORKER = "worker-batch"
 INTO_THE_NEXT_SHARD_S = 0.06
 
 
-def play(step: Step, world: World, program: Program, watcher: Person, *, endpoint: str) -> None:
+def play(step: Step, world: World, program: Program, watcher: Person, *, endpoint: str, version: str) -> None:
     """Upload a file, follow it live, kill a worker while it runs, and count every row of the result."""
     images, truth = world.unseen("digits")
     file = world.folder / "images.jsonl"
     rows = len(images) * COPIES
     _write_rows(file, images)
-    job = _create(program, file, endpoint)
+    job = _create(program, file, endpoint=endpoint, version=version)
     step.saw(
         f"{file.name}: {rows:,} rows, {file.stat().st_size / 1e6:.1f} MB → job {job['id']} by {job['version']}"
     )
@@ -58,13 +58,13 @@ def _write_rows(file: Path, images: Array) -> None:
     file.write_text("\n".join(lines * COPIES) + "\n", encoding="utf-8")
 
 
-def _create(program: Program, file: Path, endpoint: str) -> dict[str, Any]:
+def _create(program: Program, file: Path, *, endpoint: str, version: str) -> dict[str, Any]:
     with file.open("rb") as stream:
         made: dict[str, Any] = program.call(
             "POST",
             "/api/v1/batch-jobs/",
             status=201,
-            data={"endpoint": endpoint},
+            data={"endpoint": endpoint, "version": version},
             files={"file": (file.name, stream, "application/x-ndjson")},
         )
     return made

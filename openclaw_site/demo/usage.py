@@ -56,7 +56,9 @@ class Usage:
                 self.canary(step)
             with self.report.step("A batch over a file, and a killed worker") as step:
                 self.program.authorise("batch:write")
-                batch.play(step, self.world, self.program, self.cast["developer"], endpoint=MODEL)
+                version = self.world.versions[1]
+                watcher = self.cast["developer"]
+                batch.play(step, self.world, self.program, watcher, endpoint=MODEL, version=version)
             with self.report.step("The plugin's skill, in its sandbox, over REST") as step:
                 self.call_skill(step)
             with self.report.step("A revoked token is refused within a second") as step:
@@ -109,14 +111,17 @@ class Usage:
             )
             tenant.roll_back(step, self.admin, endpoint_id, expected={old: 100})
             developer.measure_split(step, caller, MODEL, "image", images, weights={old: 100})
-            tenant.set_split(step, self.admin, endpoint_id, {new: 100}, reason="Better on unseen images")
-            developer.measure(step, caller, MODEL, "image", images, truth, expected=figures["accuracy"])
+            # The end of the demo: the better version takes over, and the old one stays for comparison.
+            weights = {new: 100 - CANARY_PERCENT, old: CANARY_PERCENT}
+            tenant.set_split(step, self.admin, endpoint_id, weights, reason="Better on unseen images")
+            developer.measure_split(step, caller, MODEL, "image", images, weights=weights)
 
     def call_skill(self, step: Step) -> None:
         """Predict one image, and let the skill put the answer into words."""
         self.program.authorise("models:infer", "skills:invoke")
         images, truth = self.world.unseen("digits")
-        probabilities = self._rest([images[0].tolist()])["predictions"][0]["probabilities"]
+        answer = self._rest([images[0].tolist()], version=self.world.versions[1])
+        probabilities = answer["predictions"][0]["probabilities"]
         answer = self.program.post(
             f"/api/v1/skills/{SKILL}/invoke", {"input": {"probabilities": probabilities}}
         )
@@ -145,10 +150,9 @@ class Usage:
         for path in PAGES:
             operator.languages(step, self.admin, path=path)
 
-    def _rest(self, rows: list[Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self.program.post(
-            f"/api/v1/endpoints/{MODEL}/predict", {"rows": [{"image": row} for row in rows]}
-        )
+    def _rest(self, rows: list[Any], *, version: str = "") -> dict[str, Any]:
+        body = {"rows": [{"image": row} for row in rows], "version": version}
+        answer: dict[str, Any] = self.program.post(f"/api/v1/endpoints/{MODEL}/predict", body)
         if len(answer["predictions"]) != len(rows):
             raise StepFailed(f"{len(rows)} rows sent, {len(answer['predictions'])} answered")
         return answer
