@@ -9,7 +9,11 @@ from django.urls import path
 from inference.serving.batch.consumers import BatchJobConsumer
 from marketplace.review.consumers import SubmissionConsumer
 
-websocket_urlpatterns: list[Any] = [
-    path("ws/batch-jobs/<uuid:job_id>/", BatchJobConsumer.as_asgi()),
-    path("ws/submissions/<uuid:submission_id>/", SubmissionConsumer.as_asgi()),
+# Channels takes ASGI applications where Django's `path` is typed for views.
+_batch_job: Any = BatchJobConsumer.as_asgi()
+_submission: Any = SubmissionConsumer.as_asgi()
+
+websocket_urlpatterns = [
+    path("ws/batch-jobs/<uuid:job_id>/", _batch_job),
+    path("ws/submissions/<uuid:submission_id>/", _submission),
 ]
