@@ -29,4 +29,4 @@ def refuse_unsafe_database_role(**kwargs: object) -> None:
     verify_runtime()
     # The pool's threads do not survive the fork of the worker's children; each makes its own.
     connection.close()
-    connection.close_pool()  # type: ignore[attr-defined]  PostgreSQL's wrapper has it
+    connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's wrapper has it
