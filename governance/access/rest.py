@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
 from django.db import connection, transaction
 from django.http import Http404
 from django.utils.translation import gettext as _
@@ -32,6 +32,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if connection.in_atomic_block:
         transaction.set_rollback(True)
     request = context["request"]._request
+    if isinstance(error, RequestDataTooBig):
+        error = TooLarge(_("The body is too large; files are sent as multipart/form-data."))
     if isinstance(error, AccessDenied):
         if not request.principal.is_authenticated:
             return _problem(
