@@ -85,6 +85,6 @@ def _submissions(found: House) -> None:
 
 def _jobs(found: House, principal: Principal) -> None:
     rows = BatchJob.objects.order_by("-id")
-    if not principal.platform:
+    if not principal.platform and principal.tenant_id is not None:
         rows = rows.filter(tenant_id=principal.tenant_id)
     found.jobs = list(rows[:5])

@@ -50,7 +50,7 @@ def worker_states() -> list[WorkerState]:
     now = time.time()
     found = []
     with client() as connection:
-        rows: dict[bytes, bytes] = connection.hgetall(KEY)  # type: ignore[assignment]
+        rows: dict[bytes, bytes] = connection.hgetall(KEY)
         for name, raw in rows.items():
             said = json.loads(raw)
             if now - said["at"] > 3600:

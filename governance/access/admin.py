@@ -111,7 +111,7 @@ class TenantAdmin(DecisionModelAdmin):
         )
 
 
-class PersonForm(forms.ModelForm):  # type: ignore[type-arg]
+class PersonForm(forms.ModelForm):
     """A new account, with its first role in the administrator's own tenant."""
 
     password = forms.CharField(
@@ -184,6 +184,7 @@ class PersonAdmin(DecisionModelAdmin):
         if obj is not None:
             return super().get_form(request, obj, change, **kwargs)
         principal = principal_of(request)
+        assert principal.tenant_id is not None
         tenant = Tenant.objects.get(pk=principal.tenant_id)
         allowed = services.ROLES_BY_KIND[Tenant.Kind(tenant.kind)] - {Role.SERVICE}
         PersonForm.base_fields["role"].choices = [(r.value, role_label(r)) for r in sorted(allowed)]  # type: ignore[attr-defined]
@@ -265,7 +266,7 @@ class MembershipAdmin(DecisionModelAdmin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         principal = principal_of(request)
-        if not principal.platform:
+        if not principal.platform and principal.tenant_id is not None:
             if db_field.name == "user":
                 own = Membership.objects.filter(tenant_id=principal.tenant_id).values("user_id")
                 kwargs["queryset"] = User.objects.filter(pk__in=own)

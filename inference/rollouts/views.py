@@ -32,7 +32,7 @@ MAX_CHANGES = 20
 
 
 def _principal(request: HttpRequest) -> Principal:
-    return request.principal  # type: ignore[attr-defined,no-any-return]
+    return request.principal  # type: ignore[attr-defined]
 
 
 def _endpoint(request: HttpRequest, endpoint_id: UUID) -> Endpoint:
@@ -106,7 +106,7 @@ def split(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     found = _endpoint(request, endpoint_id)
     try:
         weights = {
-            name.removeprefix("weight-"): int(value)
+            name.removeprefix("weight-"): int(str(value))
             for name, value in request.POST.items()
             if name.startswith("weight-")
         }

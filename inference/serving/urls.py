@@ -7,6 +7,6 @@ from inference.serving import views
 urlpatterns = [
     path("", views.jobs, name="batch-jobs"),
     path("<uuid:job_id>/", views.job, name="batch-job"),
-    path("<uuid:job_id>/live/", views.job_live, name="batch-job-live"),
-    path("<uuid:job_id>/cancel/", views.cancel, name="batch-job-cancel"),
+    path("<uuid:job_id>/live/", views.job_live, name="page-batch-job-live"),
+    path("<uuid:job_id>/cancel/", views.cancel, name="page-batch-job-cancel"),
 ]

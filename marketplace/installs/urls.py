@@ -10,7 +10,11 @@ urlpatterns = [
     path("catalogue/install/<uuid:version_id>/", views.install, name="install"),
     path("installations/", views.installations, name="installations"),
     path("installations/<uuid:installation_id>/", views.installation, name="installation"),
-    path("installations/<uuid:installation_id>/live/", views.installation_live, name="installation-live"),
-    path("installations/<uuid:installation_id>/retry/", views.retry, name="installation-retry"),
-    path("installations/<uuid:installation_id>/uninstall/", views.uninstall, name="installation-uninstall"),
+    path(
+        "installations/<uuid:installation_id>/live/", views.installation_live, name="page-installation-live"
+    ),
+    path("installations/<uuid:installation_id>/retry/", views.retry, name="page-installation-retry"),
+    path(
+        "installations/<uuid:installation_id>/uninstall/", views.uninstall, name="page-installation-uninstall"
+    ),
 ]

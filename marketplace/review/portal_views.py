@@ -28,12 +28,13 @@ SHOWN = 100
 
 
 def _principal(request: HttpRequest) -> Principal:
-    return request.principal  # type: ignore[attr-defined,no-any-return]
+    return request.principal  # type: ignore[attr-defined]
 
 
 def _view(request: HttpRequest, submission_id: UUID) -> tuple[Submission, SubmissionPage]:
     principal = _principal(request)
     require(principal, "site.portal.open")
+    assert principal.tenant_id is not None
     rows = Submission.objects.filter(pk=submission_id, tenant_id=principal.tenant_id)
     found = listed(rows).first()
     if found is None:
@@ -49,6 +50,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """Everything of this partner, and whose turn it is."""
     principal = _principal(request)
     require(principal, "site.portal.open")
+    assert principal.tenant_id is not None
     own = Submission.objects.filter(tenant_id=principal.tenant_id).order_by("-created_at")
     rows = [summary(row, principal) for row in listed(own)[:SHOWN]]
     published = (
@@ -76,6 +78,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     """The upload form with its size limit."""
     principal = _principal(request)
     require(principal, "site.portal.open")
+    assert principal.tenant_id is not None
     context: dict[str, Any] = {
         "limit": settings.PLUGIN_UPLOAD_MAX_BYTES,
         "questions": _questions(request),
@@ -94,7 +97,7 @@ def upload(request: HttpRequest) -> HttpResponse:
             with transaction.atomic():
                 made = services.submit_version(
                     principal=principal,
-                    file=file,  # type: ignore[arg-type]
+                    file=file,
                     filename=file.name or "plugin.zip",
                     questionnaire=_answers(request),
                 )

@@ -29,7 +29,7 @@ SHOWN = 100
 
 
 def _principal(request: HttpRequest) -> Principal:
-    return request.principal  # type: ignore[attr-defined,no-any-return]
+    return request.principal  # type: ignore[attr-defined]
 
 
 def _submission(request: HttpRequest, submission_id: UUID) -> Submission:

@@ -30,7 +30,7 @@ CALLS_SHOWN = 10
 
 
 def _principal(request: HttpRequest) -> Principal:
-    return request.principal  # type: ignore[attr-defined,no-any-return]
+    return request.principal  # type: ignore[attr-defined]
 
 
 def _skill(request: HttpRequest, skill_id: UUID) -> Skill:

@@ -145,6 +145,29 @@ def test_own_pages_hold_the_strict_policy(platform, org, partner_org, sign_in):
         assert_strict(response)
 
 
+def test_no_page_shares_its_name_with_another_route():
+    from django.urls import URLPattern, get_resolver
+
+    found: dict[str, set[str]] = {}
+
+    def walk(patterns, prefix):
+        for entry in patterns:
+            route = prefix + str(entry.pattern)
+            if isinstance(entry, URLPattern):
+                if entry.name and "format" not in route:
+                    found.setdefault(entry.name, set()).add(route)
+            elif not getattr(entry, "namespace", None):
+                walk(entry.url_patterns, route)
+
+    walk(get_resolver().url_patterns, "")
+    shared = {
+        name: routes
+        for name, routes in found.items()
+        if len(routes) > 1 and any("console" in r for r in routes)
+    }
+    assert not shared
+
+
 def test_one_changes_the_own_password(org, sign_in):
     person = sign_in(org, Role.DEVELOPER)
     new = "a brand new long passphrase"

@@ -70,7 +70,9 @@ def test_refused_uploads_say_why(partner):
 
 
 def test_findings_are_for_the_publisher(partner):
-    address = send(partner.client, package(files={"evil.pkl": pickle.dumps({"weights": [1.0]})})).headers["Location"]
+    address = send(partner.client, package(files={"evil.pkl": pickle.dumps({"weights": [1.0]})})).headers[
+        "Location"
+    ]
     run_checks(stored(address))
     page = partner.client.get(address).content.decode()
     assert "A check refused this version" in page
