@@ -48,6 +48,7 @@ class ModelVersion(TenantModel):
     class State(models.TextChoices):
         REGISTERED = "registered", _("registered")
         READY = "ready", _("ready")
+        HELD = "held", _("held back")
         RETIRED = "retired", _("retired")
 
     model = models.ForeignKey(

@@ -13,5 +13,6 @@ register(
     ActionRule("registry.version.view", roles=READERS, scopes=frozenset({"models:read"})),
     ActionRule("registry.version.register", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
     ActionRule("registry.version.evaluate", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
+    ActionRule("registry.version.hold", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
     ActionRule("registry.version.retire", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
 )

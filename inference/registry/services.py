@@ -123,6 +123,32 @@ def make_ready(*, principal: Principal, version_id: UUID, reason: str = "") -> M
     return version
 
 
+def hold_version(*, principal: Principal, version_id: UUID, reason: str) -> ModelVersion:
+    """Stop a version's service at once, whatever traffic it receives; holding it twice changes nothing.
+
+    Every web process hears of it at commit. Siblings of the same endpoint take its traffic; without one, callers are
+    told that no version answers at present.
+    """
+    return _hold_or_release(principal, version_id, reason, source=State.READY, target=State.HELD)
+
+
+def release_version(*, principal: Principal, version_id: UUID, reason: str) -> ModelVersion:
+    """Let a version that was held back serve again, with the share of traffic that it had."""
+    return _hold_or_release(principal, version_id, reason, source=State.HELD, target=State.READY)
+
+
+def _hold_or_release(
+    principal: Principal, version_id: UUID, reason: str, *, source: str, target: str
+) -> ModelVersion:
+    with transaction.atomic():
+        version = _locked(version_id)
+        require(principal, "registry.version.hold", version)
+        if version.state == source:
+            _change_state(version, target, principal=principal, reason=reason)
+            announce("endpoint", str(version.id))
+    return version
+
+
 def retire_version(*, principal: Principal, version_id: UUID, reason: str) -> ModelVersion:
     """End a version's service for good. Refused while it still receives traffic."""
     with transaction.atomic():

@@ -10,8 +10,11 @@ KEEPERS = frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.SYSTEM})
 VERSION_STATES = StateTable(
     "A model version",
     {
-        State.READY: Rule(sources=frozenset({State.REGISTERED}), by=KEEPERS),
-        State.RETIRED: Rule(sources=frozenset({State.REGISTERED, State.READY}), by=KEEPERS),
+        # From held: what it was held back for is mended.
+        State.READY: Rule(sources=frozenset({State.REGISTERED, State.HELD}), by=KEEPERS),
+        # It answers nothing, and keeps its share of every split for the day it is released.
+        State.HELD: Rule(sources=frozenset({State.READY}), by=KEEPERS),
+        State.RETIRED: Rule(sources=frozenset({State.REGISTERED, State.READY, State.HELD}), by=KEEPERS),
     },
     initial=[State.REGISTERED],
 )

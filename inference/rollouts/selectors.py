@@ -47,19 +47,14 @@ def endpoint_snapshot(tenant_id: UUID, name: str) -> EndpointSnapshot | None:
     with tenant_context(tenant_id), transaction.atomic():
         rows = list(
             EndpointArm.objects.select_related("endpoint", "model_version")
-            .filter(
-                endpoint__name=name,
-                tenant_id=tenant_id,
-                model_version__state=ModelVersion.State.READY,
-            )
+            .filter(endpoint__name=name, tenant_id=tenant_id)
             .order_by("model_version_id")
         )
     if not rows:
         return None
     endpoint = rows[0].endpoint
-    return EndpointSnapshot(
-        id=endpoint.id, tenant_id=tenant_id, name=endpoint.name, arms=tuple(_arm(row) for row in rows)
-    )
+    arms = (_arm(row) for row in rows if row.model_version.state == ModelVersion.State.READY)
+    return EndpointSnapshot(id=endpoint.id, tenant_id=tenant_id, name=endpoint.name, arms=tuple(arms))
 
 
 def endpoint_names(tenant_id: UUID) -> tuple[str, ...]:

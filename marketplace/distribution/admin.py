@@ -17,10 +17,9 @@ class ReleaseAdmin(DecisionModelAdmin):
         "target_path",
         "state",
         "attempts",
-        "verified_over",
         "published_at",
         "removed_at",
         "error",
     )
-    list_filter = ("state", "verified_over")
+    list_filter = ("state",)
     search_fields = ("target_path",)

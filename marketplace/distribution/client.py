@@ -24,7 +24,6 @@ from governance.keys.providers import provider
 from marketplace.distribution.repository import Repository
 
 CHUNK = 1 << 16
-OVER_HTTP, OVER_FILES = "http", "files"
 
 
 def site_repository() -> Repository:
@@ -47,7 +46,7 @@ def repository_file(kind: str, name: str) -> Path | None:
 
 
 class FileFetcher(FetcherInterface):
-    """Reads what the site would serve straight from its folder, where no web server answers (tests, first start)."""
+    """Reads what the site would serve straight from its folder: for tests without a web server."""
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         _empty, _tuf, kind, name = unquote(urlsplit(url).path).split("/", 3)
@@ -63,24 +62,18 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def download_verified(target_path: str, dest: Path, *, sha256: str = "") -> str:
+def download_verified(target_path: str, dest: Path, *, sha256: str = "") -> None:
     """Fetch a target into the new file `dest`, its signatures, versions, expiry, length and digest verified.
 
-    Returns how it was reached: `http` over the site's public address, or `files` when no web server answers there.
-    Raises NotFound when the repository does not hold it, Conflict when it cannot be trusted.
+    Goes over the site's public address, as every client must. Raises NotFound when the repository does not hold it,
+    Conflict when it cannot be trusted, Unavailable when nothing answers there.
     """
-    try:
-        _download(target_path, dest, fetcher=None)
-        how = OVER_HTTP
-    except DownloadError:
-        _download(target_path, dest, fetcher=FileFetcher())
-        how = OVER_FILES
+    _download(target_path, dest)
     if sha256:
         _compare(dest, sha256)
-    return how
 
 
-def _download(target_path: str, dest: Path, *, fetcher: FetcherInterface | None) -> None:
+def _download(target_path: str, dest: Path) -> None:
     base = f"{settings.PUBLIC_URL}/tuf"
     # A memory of its own for each download: this client wants the present state, and the site's clock bounds its age.
     memory = Path(tempfile.mkdtemp(prefix="openclaw-tuf-"))
@@ -90,7 +83,7 @@ def _download(target_path: str, dest: Path, *, fetcher: FetcherInterface | None)
             f"{base}/metadata/",
             str(memory),
             f"{base}/targets/",
-            fetcher=fetcher,
+            fetcher=FileFetcher() if settings.REPOSITORY_ON_DISK else None,
             bootstrap=site_repository().trusted_root(),
         )
         info = updater.get_targetinfo(target_path)
@@ -104,6 +97,11 @@ def _download(target_path: str, dest: Path, *, fetcher: FetcherInterface | None)
         dest.unlink(missing_ok=True)
         raise Conflict(
             _("The repository cannot be trusted: %(problem)s") % {"problem": error}, code="not-trusted"
+        ) from error
+    except DownloadError as error:
+        raise Unavailable(
+            _("The repository does not answer at %(address)s.") % {"address": base},
+            hint=_("See that the web server runs and that OPENCLAW_PUBLIC_URL is right."),
         ) from error
     finally:
         shutil.rmtree(memory, ignore_errors=True)

@@ -28,12 +28,6 @@ class Release(TenantModel):
         _("lease"), null=True, blank=True, help_text=_("After it the work is taken for lost and begun again.")
     )
     error = models.TextField(_("last error"), blank=True)
-    verified_over = models.CharField(
-        _("verified over"),
-        max_length=10,
-        blank=True,
-        help_text=_("http: the public address; files: this machine."),
-    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     published_at = models.DateTimeField(_("published"), null=True, blank=True)
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)

@@ -81,8 +81,8 @@ def publish(*, plugin_version_id: UUID) -> None:
         version = release.plugin_version
         try:
             _add_to_repository(version, release.target_path)
-            how = _fetch_back(version, release.target_path)
-            _finish(release, how)
+            _fetch_back(version, release.target_path)
+            _finish(release)
         except (DomainError, OSError) as error:
             logger.warning("publishing %s failed: %s", release.target_path, error)
             _fail(release, str(error))
@@ -130,12 +130,12 @@ def _add_to_repository(version: PluginVersion, target_path: str) -> None:
         site_repository().add(target_path, Path(settings.OPENCLAW_VAR) / version.archive_path, custom)
 
 
-def _fetch_back(version: PluginVersion, target_path: str) -> str:
+def _fetch_back(version: PluginVersion, target_path: str) -> None:
     with tempfile.TemporaryDirectory(prefix="openclaw-publish-") as folder:
-        return download_verified(target_path, Path(folder) / "package.zip", sha256=version.sha256)
+        download_verified(target_path, Path(folder) / "package.zip", sha256=version.sha256)
 
 
-def _finish(release: Release, how: str) -> None:
+def _finish(release: Release) -> None:
     with transaction.atomic():
         current = Release.objects.select_for_update(of=("self",)).get(pk=release.pk)
         if current.state != State.PUBLISHING:
@@ -145,7 +145,6 @@ def _finish(release: Release, how: str) -> None:
         current.published_at = timezone.now()
         current.lease_until = None
         current.error = ""
-        current.verified_over = how
         current.save()
         mark_published(
             principal=SYSTEM, version_id=release.plugin_version_id, target_path=release.target_path
@@ -155,7 +154,7 @@ def _finish(release: Release, how: str) -> None:
             action="distribution.release.published",
             target=ObjectRef.of(current, digest=release.plugin_version.sha256),
             tenant_id=current.tenant_id,
-            details={"verified_over": how, "attempts": current.attempts},
+            details={"attempts": current.attempts},
         )
 
 

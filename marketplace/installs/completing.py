@@ -34,6 +34,7 @@ from marketplace.catalog.manifest import Manifest, ModelSpec, read_manifest
 from marketplace.catalog.models import PluginVersion
 from marketplace.catalog.package import extract
 from marketplace.distribution.services import download_verified, ensure_repository
+from marketplace.installs.holding import release
 from marketplace.installs.models import Installation
 from marketplace.installs.states import INSTALLATION_STATES
 from skills.library.services import register_skill_version
@@ -56,7 +57,7 @@ def complete(*, installation_id: UUID) -> None:
             tenant_context(installation.tenant_id),
             tempfile.TemporaryDirectory(prefix="openclaw-install-") as folder,
         ):
-            produced = _bring_in(installation.version, Path(folder), principal)
+            produced = _bring_in(installation, Path(folder), principal)
     except (DomainError, PackageProblem, OSError) as error:
         logger.warning("installing %s failed: %s", installation.version_id, error)
         _end(installation, State.FAILED, error=str(error))
@@ -80,7 +81,8 @@ def _begin(installation_id: UUID) -> Installation | None:
         return installation
 
 
-def _bring_in(version: PluginVersion, folder: Path, principal: Principal) -> list[dict[str, Any]]:
+def _bring_in(installation: Installation, folder: Path, principal: Principal) -> list[dict[str, Any]]:
+    version = installation.version
     if version.state != PluginVersion.State.PUBLISHED:
         raise Conflict(_("This version is not published any more."))
     archive, root = folder / "package.zip", folder / "package"
@@ -89,6 +91,8 @@ def _bring_in(version: PluginVersion, folder: Path, principal: Principal) -> lis
     download_verified(version.target_path, archive, sha256=version.sha256)
     extract(archive, root)
     manifest = read_manifest(root)
+    # What this version gave the tenant before, and was held back with it, is the same verified content.
+    release(installation, version=version.version, reason=_("The plugin was installed again."))
     source = ObjectRef.of(version, digest=version.sha256)
     produced: list[dict[str, Any]] = []
     for spec in manifest.models:

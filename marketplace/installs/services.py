@@ -17,6 +17,7 @@ from governance.refs import ObjectRef
 from governance.tenants.tasks import enqueue
 from marketplace.catalog.models import PluginVersion
 from marketplace.catalog.publication import Step
+from marketplace.installs.holding import hold_back
 from marketplace.installs.models import Installation, PermissionGrant
 from marketplace.installs.states import INSTALLATION_STATES
 
@@ -109,13 +110,14 @@ def retry(*, principal: Principal, installation_id: UUID) -> Installation:
 
 @transaction.atomic
 def suspend(*, principal: Principal, installation_id: UUID, reason: str) -> Installation:
-    """Say that the plugin is not to be relied on now; an upgrade or a new try ends it."""
+    """Stop everything that the plugin gave the tenant, at once; an upgrade ends it."""
     installation = _locked(installation_id)
     require(principal, "installs.installation.suspend", installation)
     if not reason.strip():
         raise InvalidInput(_("Give a reason."))
     installation.reason = reason.strip()
     _move(installation, State.SUSPENDED, principal=principal)
+    hold_back(installation, reason=installation.reason)
     _audit(installation, principal, "suspend", reason=reason)
     return installation
 
@@ -134,16 +136,20 @@ def uninstall(*, principal: Principal, installation_id: UUID, reason: str = "") 
 
 
 def follow_publication(version: PluginVersion, step: Step, principal: Principal, detail: str) -> None:
-    """Listener of the catalogue: a blocked version suspends its installations in every tenant, at once."""
+    """Listener of the catalogue: a blocked version stops working in every tenant, at once.
+
+    Where it is the installed one, the installation is suspended. Where it was installed before, only what it left
+    behind is held back.
+    """
     if step is not Step.BLOCKED:
         return
-    rows = Installation.objects.select_for_update(of=("self",)).filter(
-        version_id=version.id, state__in=[State.ACTIVE, State.FAILED, State.INSTALLING]
-    )
-    for installation in rows:
-        installation.reason = detail
-        _move(installation, State.SUSPENDED, principal=principal)
-        _audit(installation, principal, "suspend", reason=detail)
+    rows = Installation.objects.select_for_update(of=("self",)).filter(plugin_id=version.plugin_id)
+    for installation in rows.exclude(state=State.UNINSTALLED):
+        hold_back(installation, version=version.version, reason=detail)
+        if installation.version_id == version.id and installation.state != State.SUSPENDED:
+            installation.reason = detail
+            _move(installation, State.SUSPENDED, principal=principal)
+            _audit(installation, principal, "suspend", reason=detail)
 
 
 def _installable(version_id: UUID) -> PluginVersion:

@@ -176,7 +176,7 @@ def _request_approval(submission: Submission, *, principal: Principal, questionn
 
 @transaction.atomic
 def claim(*, principal: Principal, submission_id: UUID) -> Submission:
-    """A reviewer takes a submission for eight hours; claiming again renews it. Who comes later takes over what ran out."""
+    """A reviewer takes a submission for eight hours; claiming again renews it. Later, anyone may take it over."""
     submission = locked(submission_id)
     require(principal, "review.submission.claim", submission)
     reviewer = _reviewer(principal, submission)

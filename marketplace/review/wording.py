@@ -29,7 +29,9 @@ NEXT_QUESTIONNAIRE = _("Answer the questionnaire about the high-risk purpose; th
 NEXT = {
     State.UPLOADED: _("The checks start in a moment."),
     State.CHECKING: _("When all checks have passed, a reviewer looks at it."),
-    State.CHECKS_FAILED: _("Correct what the findings name and upload again; the version number can be used again."),
+    State.CHECKS_FAILED: _(
+        "Correct what the findings name and upload again; the version number can be used again."
+    ),
     State.CHECK_ERROR: _("A check could not finish, which says nothing about the plugin. Run it again."),
     State.WAITING_FOR_REVIEW: _("A reviewer takes it up by the due date."),
     State.IN_REVIEW: _("The reviewer decides, or asks you something."),

@@ -52,6 +52,7 @@ class SkillVersion(TenantModel):
 
     class State(models.TextChoices):
         READY = "ready", _("ready")
+        HELD = "held", _("held back")
         RETIRED = "retired", _("retired")
 
     skill = models.ForeignKey(

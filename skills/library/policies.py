@@ -14,6 +14,7 @@ register(
     ActionRule("library.skill.view", roles=READERS, scopes=frozenset({"skills:invoke", "models:read"})),
     ActionRule("library.version.register", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
     ActionRule("library.version.activate", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
+    ActionRule("library.version.hold", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
     ActionRule("library.version.retire", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
     ActionRule(
         "library.skill.invoke", roles=CALLERS, scopes=frozenset({"skills:invoke"}), grant=INVOKE_GRANT

@@ -104,6 +104,37 @@ def activate_version(*, principal: Principal, version_id: UUID, reason: str = ""
     return version
 
 
+def hold_version(*, principal: Principal, version_id: UUID, reason: str) -> SkillVersion:
+    """Refuse every further call of a version until it is released; holding it twice changes nothing."""
+    return _hold_or_release(principal, version_id, reason, target=SkillVersion.State.HELD)
+
+
+def release_version(*, principal: Principal, version_id: UUID, reason: str) -> SkillVersion:
+    """Let a version that was held back answer again."""
+    return _hold_or_release(principal, version_id, reason, target=SkillVersion.State.READY)
+
+
+def _hold_or_release(principal: Principal, version_id: UUID, reason: str, *, target: str) -> SkillVersion:
+    with transaction.atomic():
+        _skill, version = _locked(version_id)
+        require(principal, "library.version.hold", version)
+        source = version.state
+        if source in (target, SkillVersion.State.RETIRED):
+            return version
+        VERSION_STATES.check(source, target, principal.roles)
+        version.state = target
+        version.save(update_fields=["state"])
+        record(
+            principal=principal,
+            action=f"library.version.{target}",
+            target=ObjectRef.of(version, digest=version.sha256),
+            tenant_id=version.tenant_id,
+            reason=reason,
+            details={"from": source, "to": target},
+        )
+    return version
+
+
 def retire_version(*, principal: Principal, version_id: UUID, reason: str) -> SkillVersion:
     """End a version for good. If it is the active one, calls without a version are refused from now on."""
     with transaction.atomic():
@@ -181,7 +212,7 @@ def _locked(version_id: UUID) -> tuple[Skill, SkillVersion]:
 
 def _activate(skill: Skill, version: SkillVersion, *, principal: Principal, reason: str) -> None:
     if version.state != SkillVersion.State.READY:
-        raise Conflict(_("Version %(version)s is retired.") % {"version": version.version})
+        raise Conflict(_("Version %(version)s is retired or held back.") % {"version": version.version})
     if skill.active_version_id == version.id:
         return
     before = skill.active_version.version if skill.active_version else ""

@@ -45,7 +45,7 @@ def keeper(principal_for, org):
 
 @pytest.fixture
 def site(settings, tmp_path, django_db_setup):
-    """A state folder of its own, and a public address where nothing answers: downloads read the folder then."""
+    """A state folder of its own; downloads read the repository there, since no web server runs."""
     settings.OPENCLAW_VAR = tmp_path / "var"
-    settings.PUBLIC_URL = "http://127.0.0.1:9"
+    settings.REPOSITORY_ON_DISK = True
     return settings.OPENCLAW_VAR

@@ -72,7 +72,12 @@ class Migration(migrations.Migration):
                 (
                     "state",
                     models.CharField(
-                        choices=[("registered", "registered"), ("ready", "ready"), ("retired", "retired")],
+                        choices=[
+                            ("registered", "registered"),
+                            ("ready", "ready"),
+                            ("held", "held back"),
+                            ("retired", "retired"),
+                        ],
                         default="registered",
                         help_text="Only a ready version can stand behind an endpoint; a retired one answers nothing any more.",
                         max_length=12,

@@ -50,15 +50,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("error", models.TextField(blank=True, verbose_name="last error")),
-                (
-                    "verified_over",
-                    models.CharField(
-                        blank=True,
-                        help_text="http: the public address; files: this machine.",
-                        max_length=10,
-                        verbose_name="verified over",
-                    ),
-                ),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
                 ("published_at", models.DateTimeField(blank=True, null=True, verbose_name="published")),
                 ("removed_at", models.DateTimeField(blank=True, null=True, verbose_name="removed")),

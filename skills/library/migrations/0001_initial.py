@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                 (
                     "state",
                     models.CharField(
-                        choices=[("ready", "ready"), ("retired", "retired")],
+                        choices=[("ready", "ready"), ("held", "held back"), ("retired", "retired")],
                         default="ready",
                         max_length=8,
                         verbose_name="state",

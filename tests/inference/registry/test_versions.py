@@ -20,7 +20,14 @@ from tests.states import assert_complete, assert_step, every_step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-STEPS = {("registered", "ready"), ("registered", "retired"), ("ready", "retired")}
+STEPS = {
+    ("registered", "ready"),
+    ("registered", "retired"),
+    ("ready", "held"),
+    ("held", "ready"),
+    ("ready", "retired"),
+    ("held", "retired"),
+}
 
 
 @pytest.fixture

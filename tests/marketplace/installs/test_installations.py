@@ -196,3 +196,51 @@ def test_uninstalling_takes_rights_and_skills_away(release, install, keeper, org
     with tenant_context(org.id), transaction.atomic():
         assert SkillVersion.objects.get().state == "retired"
         assert ModelVersion.objects.get().state == "ready"  # its endpoint still receives traffic
+
+
+def arms(org):
+    return [(arm.version, arm.weight) for arm in endpoint_snapshot(org.id, "scorer").arms]
+
+
+def callable_skills(org):
+    with tenant_context(org.id), transaction.atomic():
+        return set(SkillVersion.objects.filter(state="ready").values_list("version", flat=True))
+
+
+def test_a_blocked_version_answers_nothing_any_more(release, install, administrator, org):
+    version = release()
+    install(version)
+    with acting(administrator):
+        block_version(principal=administrator, version_id=version.id, reason="It calls home.")
+    assert (arms(org), callable_skills(org)) == ([], set())
+
+
+def test_blocking_an_older_version_leaves_the_newer_one_at_work(release, install, keeper, administrator, org):
+    older = release()
+    installed = install(older)
+    newer = release("1.1.0")
+    with acting(keeper):
+        services.upgrade(
+            principal=keeper, installation_id=installed.id, plugin_version_id=newer.id, grants=[]
+        )
+    finish(installed)
+    with acting(administrator):
+        block_version(principal=administrator, version_id=older.id, reason="It calls home.")
+    assert callable_skills(org) == {"1.1.0"}
+    with tenant_context(org.id), transaction.atomic():
+        assert selectors.installations().get().state == "active"
+        assert set(ModelVersion.objects.filter(state="held").values_list("version", flat=True)) == {"1.0.0"}
+
+
+def test_a_suspended_plugin_works_again_with_its_old_traffic_after_an_upgrade(release, install, keeper, org):
+    version = release()
+    installed = install(version)
+    with acting(keeper):
+        services.suspend(principal=keeper, installation_id=installed.id, reason="Looking into it.")
+    assert (arms(org), callable_skills(org)) == ([], set())
+    with acting(keeper):
+        services.upgrade(
+            principal=keeper, installation_id=installed.id, plugin_version_id=version.id, grants=[]
+        )
+    assert finish(installed).state == "active"
+    assert (arms(org), callable_skills(org)) == ([("1.0.0", 100)], {"1.0.0"})
