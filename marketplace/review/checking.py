@@ -6,11 +6,15 @@ out, `resume_stalled` sends the run again. Finishing twice is harmless, because 
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -31,7 +35,10 @@ from marketplace.review.settings import effective_checks
 
 State = Submission.State
 Run = CheckRun.State
-LEASE = timedelta(seconds=300)
+LEASE = timedelta(seconds=30)
+RENEW_S = 8.0
+# A check that takes longer than this is given up, however alive its worker is.
+LONGEST_S = 600.0
 # How long a message may wait in a healthy queue before it is taken for lost.
 QUEUE_PATIENCE = timedelta(seconds=120)
 MAX_ATTEMPTS = 4
@@ -62,10 +69,35 @@ def execute(*, run_id: UUID) -> None:
     if lease is None:
         return
     run, archive = lease
-    with CheckContext(archive=archive) as context:
+    with CheckContext(archive=archive) as context, _lease_kept(run):
         outcome = run_check(get_check(run.name), context)
     if _finish(run, outcome):
         conclude(submission_id=run.submission_id)
+
+
+@contextmanager
+def _lease_kept(run: CheckRun) -> Iterator[None]:
+    """Renew the lease beside the check; a worker that dies stops renewing, and the run is soon begun again."""
+    done = threading.Event()
+
+    def renew() -> None:
+        end = time.monotonic() + LONGEST_S
+        try:
+            while not done.wait(RENEW_S) and time.monotonic() < end:
+                with platform_scope(), transaction.atomic():
+                    CheckRun.objects.filter(pk=run.pk, state=Run.RUNNING, attempts=run.attempts).update(
+                        lease_until=timezone.now() + LEASE
+                    )
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=renew, name="check-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _take(run_id: UUID) -> tuple[CheckRun, Path] | None:
