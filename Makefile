@@ -9,7 +9,7 @@ AREAS := governance inference skills marketplace openclaw_site
 SOURCES := $(AREAS) tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run start stop status demo test check format bench-serving messages schema permissions lock clean
+.PHONY: help run start stop status demo test check format bench-serving messages schema permissions query-counts lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ schema: $(STAMP) ## write the OpenAPI snapshot anew after a wanted change
 
 permissions: $(STAMP) ## write the endpoint × role table anew after a wanted change; review the difference
 	$(BIN)/python -m pytest -q tests/site/meta/test_endpoint_permissions.py --write-permissions
+
+query-counts: $(STAMP) ## write the query counts of every page anew after a wanted change; review the difference
+	$(BIN)/python -m pytest -q tests/site/meta/test_query_counts.py --write-query-counts
 
 bench-serving: $(STAMP) ## requests per second and latency of /v2, against a bare ASGI server (needs wrk)
 	@$(BIN)/python -m benchmarks.serving

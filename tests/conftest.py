@@ -19,6 +19,7 @@ _services = pytest.StashKey[TestServices]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-permissions", action="store_true", help="write the endpoint × role table anew")
+    parser.addoption("--write-query-counts", action="store_true", help="write the query counts anew")
 
 
 def pytest_configure(config: pytest.Config) -> None:
