@@ -5,12 +5,11 @@ A message says what happened and why; a hint says what to do. Neither ever carri
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils.functional import Promise
 
-if TYPE_CHECKING:
-    from governance.access.decisions import Decision
+from governance.decision import Decision
 
 Text = str | Promise
 

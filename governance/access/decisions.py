@@ -15,6 +15,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from governance.access.grants import has_grant
+from governance.decision import Decision
 from governance.errors import AccessDenied
 from governance.principals import PLATFORM_ROLES, Principal, Role
 from governance.refs import ObjectRef
@@ -38,20 +39,6 @@ class ActionRule:
     grant: str = ""
     anonymous: bool = False
     cross_tenant: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """An answer of the decision point, with the reasons that a person may read in the audit log."""
-
-    allow: bool
-    action: str
-    reasons: tuple[str, ...]
-    principal: Principal
-    target: ObjectRef | None = None
-    tenant_id: UUID | None = None
-    obligations: tuple[str, ...] = ()
-    policy_version: str = ""
 
 
 _rules: dict[str, ActionRule] = {}

@@ -10,7 +10,9 @@ urlpatterns = [
     path("accounts/tenant/", views.choose_tenant, name="choose-tenant"),
     path("applications/", application_views.applications, name="applications"),
     path(
-        "applications/<uuid:application_id>/disable/", application_views.disable, name="page-application-disable"
+        "applications/<uuid:application_id>/disable/",
+        application_views.disable,
+        name="page-application-disable",
     ),
     path("o/token/", views.Token.as_view(), name="oauth-token"),
     path("o/revoke/", views.RevokeToken.as_view(), name="oauth-revoke"),
