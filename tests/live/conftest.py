@@ -23,5 +23,5 @@ def live_site() -> Iterator[LiveSite]:
 @pytest.fixture(scope="session")
 def played(live_site: LiveSite) -> LiveSite:
     """The site after `openclaw demo`: plugins published and installed, endpoints, a skill, people of every role."""
-    live_site.demo()
+    live_site.told = live_site.demo()
     return live_site

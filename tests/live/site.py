@@ -49,6 +49,7 @@ class LiveSite:
         )
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.http = httpx.Client(base_url=self.url, timeout=30)
+        self.told = ""  # what the first run of the demo printed
 
     def start(self) -> None:
         """Everything, until a request is answered and every queue has its worker."""

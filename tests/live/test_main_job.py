@@ -26,12 +26,15 @@ STEPS = (
 )
 
 
-def test_the_main_job_holds_twice_in_a_row(live_site: LiveSite) -> None:
-    for _run in range(2):
-        said = live_site.demo()
-        told = " ".join(said.split())
-        assert [step for step in STEPS if step not in told] == []
-        assert "Every step held." in told
+def missing(said: str) -> list[str]:
+    """The steps that a run of the demo did not tell of."""
+    told = " ".join(said.split())
+    return [step for step in (*STEPS, "Every step held.") if step not in told]
+
+
+def test_the_main_job_holds_and_holds_again(played: LiveSite) -> None:
+    assert missing(played.told) == []
+    assert missing(played.demo()) == []
 
 
 def test_the_audit_chain_holds_afterwards(played: LiveSite) -> None:
@@ -41,4 +44,4 @@ def test_the_audit_chain_holds_afterwards(played: LiveSite) -> None:
 def test_no_process_wrote_a_traceback(played: LiveSite) -> None:
     for name in ("web", "worker", "beat"):
         log = played.log(name).read_text(errors="replace")
-        assert "Traceback" not in log, log[log.index("Traceback") - 500 :][:3000]
+        assert "Traceback" not in log, log[max(0, log.index("Traceback") - 500) :][:3000]
