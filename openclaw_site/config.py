@@ -41,6 +41,7 @@ class Config:
     allowed_hosts: tuple[str, ...] = ()
     secret_key_file: Path | None = None
     metrics_token_file: Path | None = None
+    prometheus_multiproc_dir: str = ""
     ci: bool = False
 
     @classmethod
@@ -67,6 +68,7 @@ class Config:
             allowed_hosts=tuple(host for host in hosts if host),
             secret_key_file=_file(environ, "OPENCLAW_SECRET_KEY_FILE"),
             metrics_token_file=_file(environ, "OPENCLAW_METRICS_TOKEN_FILE"),
+            prometheus_multiproc_dir=environ.get("PROMETHEUS_MULTIPROC_DIR", ""),
             ci=environ.get("CI", "").lower() in ("1", "true"),
         )
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 
-from django.apps import apps
-from django.db import models, transaction
+from django.conf import settings
+from django.db import transaction
 from django.db.models import Count
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from governance.tenants.context import platform_scope
+from inference.serving.batch.metrics import BatchCollector
+from marketplace.review.models import Submission
 from openclaw_site.heartbeats import queue_depths, worker_states
 
 logger = logging.getLogger(__name__)
@@ -23,7 +27,7 @@ class SiteCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called at every scrape, in the request's thread."""
-        for part in (_queues, _workers, _submissions, _batch_jobs):
+        for part in (_queues, _workers, _submissions):
             yield from _or_nothing(part)
 
     def describe(self) -> Iterable[Metric]:
@@ -62,18 +66,24 @@ def _workers() -> Metric:
 
 
 def _submissions() -> Metric:
-    return _by_state("openclaw_submissions", "Submissions by state.", "review", "Submission")
-
-
-def _batch_jobs() -> Metric:
-    return _by_state("openclaw_batch_jobs", "Batch predictions by state.", "serving", "BatchJob")
-
-
-def _by_state(name: str, text: str, app_label: str, model_name: str) -> Metric:
-    metric = GaugeMetricFamily(name, text, labels=["state"])
-    model: type[models.Model] = apps.get_model(app_label, model_name)
+    metric = GaugeMetricFamily("openclaw_submissions", "Submissions by state.", labels=["state"])
     with platform_scope(), transaction.atomic():
-        rows = model._default_manager.values_list("state").annotate(Count("pk")).order_by("state")
+        rows = Submission.objects.order_by("state").values_list("state").annotate(Count("pk"))
         for state, count in rows:
             metric.add_metric([state], count)
     return metric
+
+
+def exposition() -> bytes:
+    """Prometheus' text format of this process, or of all web processes where the runner started several.
+
+    With several, prometheus-client keeps its numbers in files that every process may read; the collectors that ask
+    the database are the same in each and come once.
+    """
+    if not settings.PROMETHEUS_MULTIPROC_DIR:
+        return generate_latest()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    for collector in (SiteCollector(), BatchCollector()):
+        registry.register(collector)
+    return generate_latest(registry)

@@ -26,6 +26,8 @@ PUBLIC_URL = CONFIG.public_url
 ALLOWED_HOSTS = list(CONFIG.hosts)
 CSRF_TRUSTED_ORIGINS = [CONFIG.public_url]
 METRICS_TOKEN = CONFIG.metrics_token
+# Set by the runner when there are several web processes: where they share their metrics.
+PROMETHEUS_MULTIPROC_DIR = CONFIG.prometheus_multiproc_dir
 
 # --- Apps, from the ground up --------------------------------------------------------------------------------------
 GOVERNANCE_APPS = [

@@ -11,10 +11,11 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from governance.access.decisions import decide
 from governance.principals import Role
+from openclaw_site.metrics import exposition
 from openclaw_site.readiness import readiness
 
 
@@ -56,4 +57,4 @@ def metrics(request: HttpRequest) -> HttpResponse:
     allowed = hmac.compare_digest(given.encode(), settings.METRICS_TOKEN.encode())
     if not allowed and not decide(request.principal, "site.metrics.read").allow:  # type: ignore[attr-defined]
         return HttpResponse(status=401, headers={"WWW-Authenticate": 'Bearer realm="OpenClaw metrics"'})
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(exposition(), content_type=CONTENT_TYPE_LATEST)

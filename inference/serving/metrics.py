@@ -26,9 +26,15 @@ BATCH_ROWS = Histogram(
     buckets=BATCH_BUCKETS_ROWS,
 )
 QUEUE_DEPTH = Gauge(
-    "openclaw_inference_queue_depth", "Requests that wait for or run in a model of this process."
+    "openclaw_inference_queue_depth",
+    "Requests that wait for or run in a model.",
+    multiprocess_mode="livesum",
 )
-LOADED_MODELS = Gauge("openclaw_inference_loaded_models", "Model versions in this process's memory.")
+LOADED_MODELS = Gauge(
+    "openclaw_inference_loaded_models",
+    "Model versions in memory, summed over processes.",
+    multiprocess_mode="livesum",
+)
 LOAD_FAILURES = Counter("openclaw_inference_load_failures_total", "Model versions that could not be loaded.")
 REFUSED = Counter(
     "openclaw_inference_refused_total", "Requests refused before an endpoint was chosen.", ["status"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -26,7 +27,17 @@ def web(config: Config, environment: Mapping[str, str]) -> Program:
         "--workers-kill-timeout=10",
     ]
     argv = [sys.executable, "-m", "granian", *options, "openclaw_site.asgi:application"]
-    return _program(config, "web", argv, environment)
+    return _program(config, "web", argv, {**environment, **_shared_metrics(config)})
+
+
+def _shared_metrics(config: Config) -> dict[str, str]:
+    """With several web processes, the folder in which they share their numbers: a fresh one for each start."""
+    if config.web_workers == 1:
+        return {}
+    folder = config.var / "run" / "metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
 
 def workers(config: Config, environment: Mapping[str, str]) -> list[Program]:

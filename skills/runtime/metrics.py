@@ -11,5 +11,5 @@ SECONDS = Histogram(
     ["tenant", "skill"],
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
-RUNNING = Gauge("openclaw_skill_running", "Confined processes that run now in this process.")
+RUNNING = Gauge("openclaw_skill_running", "Confined processes that run now.", multiprocess_mode="livesum")
 REFUSED = Counter("openclaw_skill_refused_total", "Calls refused because too many were running.")

@@ -3,6 +3,7 @@
 import pytest
 from django.conf import settings
 from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
 
 from openclaw_site import readiness
 from tests.factories.governance import bearer_token, make_application
@@ -43,6 +44,14 @@ def test_metrics_with_the_metrics_token():
     answer = Client().get("/metrics", headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"})
     assert answer.status_code == 200
     assert 'openclaw_queue_depth{queue="batch"} 0.0' in answer.content.decode()
+
+
+def test_every_metric_is_told_once():
+    """Prometheus refuses a scrape in which a family comes twice."""
+    answer = Client().get("/metrics", headers={"Authorization": f"Bearer {settings.METRICS_TOKEN}"})
+    names = [family.name for family in text_string_to_metric_families(answer.content.decode())]
+    assert len(names) == len(set(names))
+    assert {"openclaw_batch_jobs", "openclaw_submissions", "openclaw_inference_requests"} <= set(names)
 
 
 def test_no_tenants_token_opens_the_metrics_of_all(org):
