@@ -57,7 +57,9 @@ def test_a_token_says_who_it_is(org):
 
 
 def test_a_refusal_is_403_names_the_right_and_is_kept(org, browser):
-    response = browser(Role.DEVELOPER).post("/api/v1/applications/", {"name": "x", "scopes": ["models:infer"]})
+    response = browser(Role.DEVELOPER).post(
+        "/api/v1/applications/", {"name": "x", "scopes": ["models:infer"]}
+    )
     assert response.status_code == 403
     assert "access.application.manage" in response.json()["hint"]
     (entry,) = refusals()

@@ -31,7 +31,9 @@ def test_from_upload_to_approval(partner, reviewer):
         services.claim(principal=reviewer, submission_id=submission.id)
         services.ask_publisher(principal=reviewer, submission_id=submission.id, message="Why four inputs?")
     with acting(partner):
-        services.answer_reviewer(principal=partner, submission_id=submission.id, message="Because of the test.")
+        services.answer_reviewer(
+            principal=partner, submission_id=submission.id, message="Because of the test."
+        )
     with acting(reviewer):
         services.decide(principal=reviewer, submission_id=submission.id, approve=True, reason="Fine.")
     assert reload(submission).state == "approved"
