@@ -80,7 +80,7 @@ class House:
         submission = upload(self.principal(Role.PARTNER), package(name=name))
         with platform_scope(), transaction.atomic():
             partner, _made = Partner.objects.get_or_create(
-                tenant=tenant, defaults={"display_name": "Acme", "slug": "acme"}
+                tenant=tenant, defaults={"display_name": "Acme", "slug": "acme", "listed": True}
             )
             plugin = Plugin.objects.create(
                 tenant=tenant, partner=partner, slug=f"listed-{number}", listed=True
