@@ -1,4 +1,4 @@
-"""Take the pictures of the documents: `python scripts/screenshots.py`, against the running site after the demo.
+"""Take the pictures of the documents: `make screenshots`, against the running site after the demo.
 
 Needs Chromium on the system (`chromium`), and the accounts of the demo in the state folder.
 """
@@ -15,17 +15,25 @@ from playwright.sync_api import Browser, sync_playwright
 
 from openclaw_site.config import CHECKOUT, load
 
+# Who looks, where, in which language, and the link that is followed there (if any).
 PICTURES = {
-    "console": ("administrator", "/console/", "en"),
-    "console-zh": ("administrator", "/console/", "zh-Hans"),
-    "review": ("reviewer", "/console/review/", "en"),
-    "partner": ("partner", "/partner/", "en"),
-    "endpoints": ("tenant-admin", "/console/endpoints/", "en"),
+    "console": ("administrator", "/console/", "en", ""),
+    "console-zh": ("administrator", "/console/", "zh-Hans", ""),
+    "submission": ("partner", "/partner/", "en", "digits-reader 1."),
+    "endpoint": ("tenant-admin", "/console/endpoints/", "en", "digits-cnn"),
 }
 
 
 def take(
-    browser: Browser, *, url: str, username: str, password: str, path: str, language: str, file: Path
+    browser: Browser,
+    *,
+    url: str,
+    username: str,
+    password: str,
+    path: str,
+    language: str,
+    follow: str,
+    file: Path,
 ) -> None:
     """Sign in as a person and write one page as a PNG."""
     context = browser.new_context(
@@ -38,6 +46,9 @@ def take(
     page.press("input[name=password]", "Enter")
     page.wait_for_load_state("networkidle")
     page.goto(f"{url}{path}")
+    if follow:
+        page.get_by_role("link", name=follow).first.click()
+        page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)  # the live parts fill themselves
     page.screenshot(path=str(file))
     context.close()
@@ -60,7 +71,7 @@ def main() -> int:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name in arguments.names or PICTURES:
-            username, path, language = PICTURES[name]
+            username, path, language, follow = PICTURES[name]
             take(
                 browser,
                 url=config.public_url,
@@ -68,6 +79,7 @@ def main() -> int:
                 password=accounts[username]["password"],
                 path=path,
                 language=language,
+                follow=follow,
                 file=arguments.folder / f"{name}.png",
             )
             print(arguments.folder / f"{name}.png")

@@ -141,7 +141,7 @@ class Usage:
         operator.health(step, self.world.url)
         operator.metrics(step, self.world.url, self.world.config.metrics_token, endpoint=MODEL)
         endpoint = self.admin.get(f"/api/v1/endpoints/{self.endpoints[MODEL]}/", params={"window_s": "600"})
-        for row in endpoint["metrics"]:
+        for row in (row for row in endpoint["metrics"] if row["version"] in self.world.versions):
             step.note(
                 f"{MODEL} {row['version']}: {row['requests']} requests, {row['error_percent']:.1f} % errors, "
                 f"p50 {_ms(row['p50_ms'])}, p99 {_ms(row['p99_ms'])}"
