@@ -47,9 +47,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         item.failed = True  # type: ignore[attr-defined]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium, started once."""
+    """Chromium, started once, and gone with these tests: coroutines of others need the thread's event loop."""
     executable = chromium()
     if executable is None:
         pytest.skip("no Chromium on this machine; .ci/run installs it")
@@ -62,9 +62,12 @@ def browser() -> Iterator[Browser]:
     os.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(django_db_setup: None, services: TestServices) -> Iterator[str]:
-    """The address of a running site: granian and one Celery worker in processes of their own."""
+    """The address of a running site: granian and one Celery worker in processes of their own.
+
+    Gone with these tests: its worker would take the tasks that other tests send.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -9,7 +9,7 @@ import pytest
 from tests.live.site import LiveSite
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live_site() -> Iterator[LiveSite]:
     """The whole site in its own processes; its logs are shown when a test failed."""
     site = LiveSite()
@@ -20,7 +20,7 @@ def live_site() -> Iterator[LiveSite]:
         site.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def played(live_site: LiveSite) -> LiveSite:
     """The site after `openclaw demo`: plugins published and installed, endpoints, a skill, people of every role."""
     live_site.told = live_site.demo()
