@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from tuf.api.metadata import Metadata, Timestamp
 
 from openclaw_site.heartbeats import worker_states
+from skills.runtime.sandbox import sandbox_available
 
 NEEDED = ("database", "migrations", "valkey", "inference")
 LOW_DISK_BYTES = 200 * 1024 * 1024
@@ -81,6 +82,12 @@ def _inference() -> str:
     return "ok" if application.ready else "does not hear of changes; cached answers live one second"
 
 
+def _sandbox() -> str:
+    """Whether plugin code can be confined here; where it cannot, none is run."""
+    probe = sandbox_available()
+    return "ok" if probe.ok else f"skills and dry runs are refused: {probe.reason}"
+
+
 def _repository() -> str:
     """Whether the signed repository's timestamp would still be believed by a client."""
     path = settings.OPENCLAW_VAR / "tuf" / "metadata" / "timestamp.json"
@@ -101,5 +108,6 @@ PROBES: dict[str, Callable[[], str]] = {
     "disk": _disk,
     "workers": _workers,
     "inference": _inference,
+    "sandbox": _sandbox,
     "repository": _repository,
 }
