@@ -38,6 +38,7 @@ def play(step: Step, world: World, program: Program, watcher: Person, *, endpoin
     step.saw(
         f"{file.name}: {rows:,} rows, {file.stat().st_size / 1e6:.1f} MB → job {job['id']} by {job['version']}"
     )
+    file.unlink()
     state = _follow(step, world, watcher, str(job["id"]))
     step.expect(state["state"] == "succeeded", "the job succeeded", seen=state)
     lines = program.send("GET", f"/api/v1/batch-jobs/{job['id']}/result/").text.splitlines()

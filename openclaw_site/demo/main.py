@@ -26,6 +26,9 @@ def main() -> int:
     console.print(f"[bold]The main job, played against {world.url}[/bold]")
     try:
         _play(world, report)
+    except KeyboardInterrupt:
+        console.print("\nInterrupted. What was published so far stays; the next run publishes new versions.")
+        return 130
     except (StepFailed, httpx.HTTPError):
         pass  # the step has said why
     except Exception:  # noqa: BLE001  whatever it was, the demo did not hold, and a person wants to see where
