@@ -33,3 +33,6 @@ urlpatterns = [
     path("health/ready", views.ready, name="health-ready"),
     path("metrics", views.metrics, name="metrics"),
 ]
+
+handler404 = "openclaw_site.failures.not_found"
+handler500 = "openclaw_site.failures.server_error"

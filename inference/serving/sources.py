@@ -8,7 +8,15 @@ from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import orjson
-from django.db import DataError, IntegrityError, close_old_connections, connection, transaction
+from django.db import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    transaction,
+)
 
 from governance.access.decisions import decide
 from governance.access.principals import principal_for_bearer
@@ -19,6 +27,7 @@ from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from inference.rollouts import selectors
 from inference.rollouts.models import OutcomeRecord
+from inference.serving.errors import Overloaded
 from inference.serving.lookups import EndpointSnapshot
 from inference.serving.outcomes import Outcome, UnacceptableOutcome
 
@@ -67,23 +76,39 @@ def _in_thread(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-class DatabaseSource:
-    """`LookupSource` on the selectors and the policy decision point."""
+def _look_up(function: Callable[P, R]) -> Callable[P, R]:
+    """A look-up in a thread; a database that does not answer is no fault of the server's code, so 503 and not 500."""
+    in_thread = _in_thread(function)
 
-    @_in_thread
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return in_thread(*args, **kwargs)
+        except (OperationalError, InterfaceError) as error:
+            raise Overloaded(
+                "the database does not answer; try again in a moment", retry_after_s=5
+            ) from error
+
+    return call
+
+
+class DatabaseSource:
+    """`LookupSource` on the selectors and the policy decision point. Raises Overloaded while it does not answer."""
+
+    @_look_up
     def identify(self, token: str) -> tuple[Principal, float] | None:
         found = principal_for_bearer(token)
         return (found[0], found[1].timestamp()) if found else None
 
-    @_in_thread
+    @_look_up
     def endpoint(self, tenant_id: UUID, name: str) -> EndpointSnapshot | None:
         return selectors.endpoint_snapshot(tenant_id, name)
 
-    @_in_thread
+    @_look_up
     def endpoints(self, tenant_id: UUID) -> Sequence[str]:
         return selectors.endpoint_names(tenant_id)
 
-    @_in_thread
+    @_look_up
     def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> tuple[bool, str]:
         target = ObjectRef("rollouts.endpoint", str(endpoint.id), label=endpoint.name)
         with tenant_context(endpoint.tenant_id), transaction.atomic():
