@@ -54,7 +54,7 @@ def callers(played: LiveSite) -> Iterator[dict[str, Caller]]:
             "tenant:manage",
         ]
         made = people["tenant-admin"].post(
-            "/api/v1/applications/", {"name": "fuzz", "scopes": scopes, "role": "developer"}, status=201
+            "/api/v1/applications/", {"name": "fuzz", "scopes": scopes}, status=201
         )
         program = Program(
             played.url, label="fuzz", client_id=made["client_id"], client_secret=made["client_secret"]
