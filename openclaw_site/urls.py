@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import set_language
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from openclaw_site import views
 from openclaw_site.console import views as console
@@ -26,7 +26,7 @@ urlpatterns = [
     path("partner/", include("marketplace.catalog.urls")),
     path("partner/", include("marketplace.review.portal_urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     path("api/v1/", include("openclaw_site.api_urls")),
     path("", include("marketplace.distribution.urls")),
     path("health/live", views.live, name="health-live"),
