@@ -22,7 +22,8 @@ def health(step: Step, url: str) -> None:
     ready = httpx.get(f"{url}/health/ready", timeout=30)
     parts: dict[str, Any] = ready.json()["parts"]
     words = ", ".join(f"{name} {state}" for name, state in parts.items())
-    step.expect(ready.status_code == 200, f"/health/ready: {words}", seen=words)
+    well = ready.status_code == 200 and set(parts.values()) == {"ok"}
+    step.expect(well, f"/health/ready: {words}", seen=words)
 
 
 def metrics(step: Step, url: str, token: str, *, endpoint: str) -> None:
