@@ -78,7 +78,7 @@ def test_no_file_names_a_place_on_one_machine():
 
 
 def test_nothing_is_left_for_later_in_the_code():
-    words = re.compile(r"\b(TO" + r"DO|FIX" + r"ME)\b")
+    words = re.compile(r"#.*\b(TO" + r"DO|FIX" + r"ME)\b")
     assert not [n for n in tracked("*.py") if words.search((CHECKOUT / n).read_text(encoding="utf-8"))]
 
 
