@@ -75,9 +75,7 @@ def test_every_page_carries_the_headers_of_a_careful_site(page):
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Referrer-Policy"] == "same-origin"
-    # The API's page of documents talks to a window of its own when somebody signs in there.
-    wanted = "unsafe-none" if page == "/api/docs/" else "same-origin"
-    assert headers["Cross-Origin-Opener-Policy"] == wanted
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
     policy = headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "object-src 'none'" in policy
