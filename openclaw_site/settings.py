@@ -113,7 +113,7 @@ TEMPLATES: list[dict[str, Any]] = [
 
 # --- PostgreSQL, Valkey --------------------------------------------------------------------------------------------
 _database = CONFIG.django_database
-_database["OPTIONS"] |= {"pool": {"min_size": 1, "max_size": 12, "timeout": 10}}
+_database["OPTIONS"] |= {"pool": {"min_size": 1, "max_size": 12, "timeout": 5}}
 DATABASES = {"default": _database}
 # True only in the child process that migrates: the check that refuses an owner role lets it pass.
 DATABASE_IS_OWNER = CONFIG.database_role == OWNER_ROLE

@@ -11,4 +11,5 @@ urlpatterns = [
     path("submissions/<uuid:submission_id>/release/", views.release, name="review-release"),
     path("submissions/<uuid:submission_id>/ask/", views.ask, name="review-ask"),
     path("submissions/<uuid:submission_id>/decide/", views.decide, name="review-decide"),
+    path("submissions/<uuid:submission_id>/block/", views.block, name="review-block"),
 ]

@@ -13,9 +13,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from governance.access import decisions
 from governance.access.decisions import require
 from governance.errors import NotFound
 from governance.principals import Principal
+from marketplace.catalog.models import PluginVersion
+from marketplace.catalog.services import block_version
 from marketplace.review import services
 from marketplace.review.archives import FileContent
 from marketplace.review.contents import content_of, diff_of, files_of
@@ -82,6 +85,10 @@ def submission(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     if tab == "overview":
         version = found.version
         context["asks"] = asks_of(version.manifest, version.permissions) if version else {}
+        published = version is not None and version.state == PluginVersion.State.PUBLISHED
+        context["can_block"] = (
+            published and decisions.decide(_principal(request), "catalog.version.block", version).allow
+        )
     elif tab == "files":
         context |= _files(_principal(request), found, request.GET.get("path", ""))
     elif tab == "diff":
@@ -163,6 +170,19 @@ def decide(request: HttpRequest, submission_id: UUID) -> HttpResponse:
         reason=request.POST.get("reason", ""),
     )
     messages.success(request, _("Decided: %(state)s.") % {"state": decided.get_state_display()})
+    return _back(submission_id)
+
+
+@require_POST
+def block(request: HttpRequest, submission_id: UUID) -> HttpResponse:
+    """Take the published version out of circulation everywhere."""
+    found = _submission(request, submission_id)
+    if found.version_id is None:
+        raise NotFound(_("There is no such published version."))
+    block_version(
+        principal=_principal(request), version_id=found.version_id, reason=request.POST.get("reason", "")
+    )
+    messages.success(request, _("Blocked. It answers nothing any more, in any organisation."))
     return _back(submission_id)
 
 

@@ -12,7 +12,7 @@ from django.test import Client
 
 from governance.principals import Role
 from governance.tenants.context import platform_scope
-from tests.factories.marketplace import ANSWERS, package, run_checks
+from tests.factories.marketplace import ANSWERS, approve, package, publish, run_checks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
 
@@ -184,3 +184,20 @@ def test_applications_are_limited_per_address(platform):
         for n in range(12)
     ]
     assert "Too many applications" in answers[-1]
+
+
+def test_an_administrator_blocks_a_published_version_and_a_reviewer_cannot(
+    platform, reviewer, checked, sign_in, settings
+):
+    settings.REPOSITORY_ON_DISK = True
+    page = f"/console/review/submissions/{stored(checked).pk}/"
+    publish(approve(stored(checked), reviewer.principal))
+    administrator = sign_in(platform, Role.PLATFORM_ADMIN)
+    assert "Block this version" not in reviewer.client.get(page).content.decode()
+    assert "Block this version" in administrator.client.get(page).content.decode()
+    assert reviewer.client.post(page + "block/", {"reason": "It calls home."}).status_code == 403
+    assert administrator.client.post(page + "block/", {"reason": " "}).status_code == 400
+    assert administrator.client.post(page + "block/", {"reason": "It calls home."}).status_code == 302
+    with platform_scope(), transaction.atomic():
+        assert stored(checked).version.state == "blocked"
+    assert "Block this version" not in administrator.client.get(page).content.decode()
