@@ -21,7 +21,7 @@ from openclaw_site.sockets import PrincipalSocket
 from tests.site.meta.product import AREAS, modules, sources
 
 # The documents about the API say nothing about anybody's data.
-OPEN_TO_ALL = {"SpectacularAPIView", "SpectacularSwaggerView"}
+OPEN_TO_ALL = {"SpectacularAPIView", "SpectacularSwaggerSplitView"}
 # Sees one tenant's rows only, in the sender's context, and works on rows whose lease it holds: the decision was made
 # when the job was created.
 CONTINUING = {"batch.run_shard"}
