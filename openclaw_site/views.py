@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from governance.access.decisions import decide
+from governance.access.requests import principal_of
 from governance.principals import Role
 from openclaw_site.metrics import exposition
 from openclaw_site.readiness import readiness
@@ -21,7 +22,7 @@ from openclaw_site.readiness import readiness
 
 def home(request: HttpRequest) -> HttpResponse:
     """Where a person's work is: the portal for partners, the console for everybody else, else the sign-in page."""
-    principal = request.principal  # type: ignore[attr-defined]
+    principal = principal_of(request)
     if not principal.is_authenticated:
         if request.user.is_authenticated:  # an account without a role anywhere, or of suspended tenants only
             return render(request, "access/no_role.html", status=403)
@@ -55,6 +56,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format, for a bearer of the metrics token or a principal who may read metrics."""
     given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
     allowed = hmac.compare_digest(given.encode(), settings.METRICS_TOKEN.encode())
-    if not allowed and not decide(request.principal, "site.metrics.read").allow:  # type: ignore[attr-defined]
+    if not allowed and not decide(principal_of(request), "site.metrics.read").allow:
         return HttpResponse(status=401, headers={"WWW-Authenticate": 'Bearer realm="OpenClaw metrics"'})
     return HttpResponse(exposition(), content_type=CONTENT_TYPE_LATEST)

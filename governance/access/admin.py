@@ -27,10 +27,10 @@ from governance.access.admin_base import (
     DecisionInline,
     DecisionModelAdmin,
     link_to,
-    principal_of,
     short_digest,
 )
 from governance.access.models import Application
+from governance.access.requests import principal_of
 from governance.audit.models import AuditEntry
 from governance.principals import Role
 from governance.tenants.labels import role_label

@@ -14,15 +14,10 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 
 from governance.access.decisions import decide
+from governance.access.requests import principal_of
 from governance.errors import DomainError
-from governance.principals import Principal
 
 DASH = "—"
-
-
-def principal_of(request: HttpRequest) -> Principal:
-    """The request's principal, typed."""
-    return request.principal  # type: ignore[attr-defined]
 
 
 class DecisionModelAdmin(ModelAdmin):

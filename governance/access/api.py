@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from governance.access import services
 from governance.access.models import Application
+from governance.access.requests import principal_of
 from governance.access.scopes import SCOPES
 from governance.principals import Principal, Role
 
@@ -35,7 +36,7 @@ class MeView(APIView):
     @extend_schema(responses=PrincipalSerializer, operation_id="me")
     def get(self, request: Request) -> Response:
         """The caller's tenant, roles and scopes."""
-        principal: Principal = request._request.principal  # type: ignore[attr-defined]
+        principal = principal_of(request)
         return Response(
             {
                 "kind": principal.kind,
@@ -97,7 +98,7 @@ class ApplicationViewSet(
         given = NewApplicationSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         made = services.create_application(
-            principal=request._request.principal,  # type: ignore[attr-defined]
+            principal=principal_of(request),
             name=given.validated_data["name"],
             scopes=given.validated_data["scopes"],
             role=Role(given.validated_data["role"]),
@@ -110,7 +111,7 @@ class ApplicationViewSet(
     def disable(self, request: Request, pk: str) -> Response:
         """Stop a client for good: its tokens are refused everywhere within a second."""
         application = services.disable_application(
-            principal=request._request.principal,  # type: ignore[attr-defined]
+            principal=principal_of(request),
             application_id=self.get_object().id,
         )
         return Response(ApplicationSerializer(application).data)

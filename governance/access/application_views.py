@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from governance.access.decisions import decide, require
 from governance.access.models import Application
+from governance.access.requests import principal_of
 from governance.access.scopes import SCOPES
 from governance.access.services import create_application, disable_application
 from governance.principals import Principal, Role
@@ -52,7 +53,7 @@ class ApplicationForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 def applications(request: HttpRequest) -> HttpResponse:
     """The list and the form in one page. The answer to a successful POST is the only place the secret ever appears."""
-    principal: Principal = request.principal  # type: ignore[attr-defined]
+    principal = principal_of(request)
     require(principal, "access.application.view")
     may_manage = decide(principal, "access.application.manage").allow
     form = ApplicationForm(request.POST or None, principal=principal)
@@ -81,7 +82,7 @@ def applications(request: HttpRequest) -> HttpResponse:
 def disable(request: HttpRequest, application_id: UUID) -> HttpResponse:
     """Disable a client for good."""
     application = disable_application(
-        principal=request.principal,  # type: ignore[attr-defined]
+        principal=principal_of(request),
         application_id=application_id,
         reason=request.POST.get("reason", ""),
     )

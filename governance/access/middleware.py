@@ -56,7 +56,7 @@ class PrincipalMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.principal = SimpleLazyObject(lambda: principal_of(request))  # type: ignore[attr-defined]
+        request.principal = SimpleLazyObject(lambda: find_principal(request))  # type: ignore[attr-defined]
         return self.get_response(request)
 
     def process_view(
@@ -99,7 +99,7 @@ def _keep_refusal(error: object) -> None:
         record_refusal(error)
 
 
-def principal_of(request: HttpRequest) -> Principal:
+def find_principal(request: HttpRequest) -> Principal:
     """The bearer token's principal if there is one (never the session's then), else the signed-in person's."""
     header = request.headers.get("Authorization", "")
     scheme, _space, token = header.partition(" ")

@@ -14,6 +14,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from governance.access.decisions import require
+from governance.access.requests import principal_of
 from governance.principals import Principal
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class PrincipalAuthentication(BaseAuthentication):
     """Hands over the principal that the middleware found; a session additionally needs the CSRF token."""
 
     def authenticate(self, request: Request) -> tuple[Any, Principal] | None:
-        principal: Principal = request._request.principal  # type: ignore[attr-defined]
+        principal = principal_of(request)
         if not principal.is_authenticated:
             return None
         if principal.scopes is None:
@@ -58,5 +59,5 @@ class DecisionPermission(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:
         name = getattr(view, "action", None) or (request.method or "").lower()
         action = getattr(view, "decisions", {}).get(name, f"undeclared.{name}")
-        require(request._request.principal, action)  # type: ignore[attr-defined]
+        require(principal_of(request), action)
         return True

@@ -20,6 +20,7 @@ from oauth2_provider import views as oauth_views
 
 from governance.access.middleware import SESSION_TENANT
 from governance.access.principals import memberships_of
+from governance.access.requests import principal_of
 from governance.audit.services import record
 from governance.tenants.context import platform_scope
 from governance.tenants.models import User
@@ -40,7 +41,7 @@ class ChangePassword(auth_views.PasswordChangeView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        record(principal=self.request.principal, action="access.password.change")  # type: ignore[attr-defined]
+        record(principal=principal_of(self.request), action="access.password.change")
         messages.success(self.request, _("Your password has been changed."))
         return response
 

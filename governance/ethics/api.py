@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from governance.access.requests import principal_of
 from governance.ethics import services
 from governance.ethics.models import Approval
 from governance.ethics.questionnaires import CURRENT
@@ -92,7 +93,7 @@ class ApprovalViewSet(viewsets.ReadOnlyModelViewSet[Approval]):
         given = EthicsDecisionSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         approval = services.decide_approval(
-            principal=request._request.principal,  # type: ignore[attr-defined]
+            principal=principal_of(request),
             approval_id=self.get_object().id,
             **given.validated_data,
         )

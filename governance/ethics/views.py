@@ -13,12 +13,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from governance.access.decisions import decide, require
+from governance.access.requests import principal_of
 from governance.errors import NotFound
 from governance.ethics import selectors
 from governance.ethics.models import Approval
 from governance.ethics.questionnaires import QUESTIONNAIRES
 from governance.ethics.services import decide_approval
-from governance.principals import Principal
 
 DECIDED_SHOWN = 10
 
@@ -27,7 +27,7 @@ DECIDED_SHOWN = 10
 @require_safe
 def queue(request: HttpRequest) -> HttpResponse:
     """What waits, and what was decided lately."""
-    principal: Principal = request.principal  # type: ignore[attr-defined]
+    principal = principal_of(request)
     require(principal, "ethics.approval.decide")
     decided = Approval.objects.exclude(decided_at=None).order_by("-decided_at")[:DECIDED_SHOWN]
     return render(request, "ethics/queue.html", {"rows": selectors.queue(), "decided": decided})
@@ -37,7 +37,7 @@ def queue(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def approval(request: HttpRequest, approval_id: UUID) -> HttpResponse:
     """One request with the provider's answers; POST decides it."""
-    principal: Principal = request.principal  # type: ignore[attr-defined]
+    principal = principal_of(request)
     require(principal, "ethics.approval.decide")
     if request.method == "POST":
         approve = request.POST.get("verdict") == "approve"

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import mixins, serializers, viewsets
 
+from governance.access.requests import principal_of
 from inference.registry.models import Model, ModelVersion
 from inference.registry.selectors import visible_models, visible_versions
 
@@ -44,7 +45,7 @@ class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     filterset_fields = ["name"]
 
     def get_queryset(self) -> Any:
-        return visible_models(self.request._request.principal)  # type: ignore[attr-defined]
+        return visible_models(principal_of(self.request))
 
 
 class ModelVersionViewSet(
@@ -58,4 +59,4 @@ class ModelVersionViewSet(
     filterset_fields = ["model__name", "version", "state", "sha256"]
 
     def get_queryset(self) -> Any:
-        return visible_versions(self.request._request.principal)  # type: ignore[attr-defined]
+        return visible_versions(principal_of(self.request))

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from governance.principals import Principal
+from governance.access.requests import principal_of
 from inference.rollouts import services
 from inference.rollouts.figures import version_figures
 from inference.rollouts.models import Endpoint, EndpointArm, SplitChange
@@ -23,10 +23,6 @@ from inference.rollouts.selectors import visible_endpoints
 
 DEFAULT_WINDOW_S = 300
 MAX_WINDOW_S = 24 * 3600
-
-
-def _principal(request: Request) -> Principal:
-    return request._request.principal  # type: ignore[attr-defined]
 
 
 class ArmSerializer(serializers.ModelSerializer[EndpointArm]):
@@ -140,7 +136,7 @@ class EndpointViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     lookup_value_regex = "[0-9a-f-]{36}"
 
     def get_queryset(self) -> Any:
-        return visible_endpoints(_principal(self.request))
+        return visible_endpoints(principal_of(self.request))
 
     @extend_schema(responses=EndpointDetailSerializer)
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -152,7 +148,7 @@ class EndpointViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         """A new endpoint that sends everything to one ready version."""
         given = NewEndpointSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        made = services.create_endpoint(principal=_principal(request), **given.validated_data)
+        made = services.create_endpoint(principal=principal_of(request), **given.validated_data)
         body = EndpointSerializer(self.get_queryset().get(pk=made.pk)).data
         return Response(body, status=status.HTTP_201_CREATED)
 
@@ -163,7 +159,7 @@ class EndpointViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         given = NewSplitSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         services.set_split(
-            principal=_principal(request), endpoint_id=self.get_object().id, **given.validated_data
+            principal=principal_of(request), endpoint_id=self.get_object().id, **given.validated_data
         )
         return self._detail(self.get_object())
 
@@ -174,7 +170,7 @@ class EndpointViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         given = RollBackSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         services.roll_back(
-            principal=_principal(request), endpoint_id=self.get_object().id, **given.validated_data
+            principal=principal_of(request), endpoint_id=self.get_object().id, **given.validated_data
         )
         return self._detail(self.get_object())
 
@@ -201,17 +197,17 @@ class EndpointGrantView(APIView):
     @extend_schema(request=None, responses={204: None}, operation_id="endpoints_grant")
     def put(self, request: Request, endpoint_id: UUID, application_id: UUID) -> Response:
         """Let the application call the endpoint."""
-        endpoint = get_object_or_404(visible_endpoints(_principal(request)), pk=endpoint_id)
+        endpoint = get_object_or_404(visible_endpoints(principal_of(request)), pk=endpoint_id)
         services.grant_invoke(
-            principal=_principal(request), endpoint_id=endpoint.id, application_id=application_id
+            principal=principal_of(request), endpoint_id=endpoint.id, application_id=application_id
         )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(responses={204: None}, operation_id="endpoints_revoke")
     def delete(self, request: Request, endpoint_id: UUID, application_id: UUID) -> Response:
         """Take the right away; it stops working within a second."""
-        endpoint = get_object_or_404(visible_endpoints(_principal(request)), pk=endpoint_id)
+        endpoint = get_object_or_404(visible_endpoints(principal_of(request)), pk=endpoint_id)
         services.revoke_invoke(
-            principal=_principal(request), endpoint_id=endpoint.id, application_id=application_id
+            principal=principal_of(request), endpoint_id=endpoint.id, application_id=application_id
         )
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -16,8 +16,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from governance.access.decisions import decide, require
 from governance.access.grants import holders
 from governance.access.models import Application
+from governance.access.requests import principal_of
 from governance.errors import DomainError, InvalidInput, NotFound
-from governance.principals import Principal
 from inference.registry.models import ModelVersion
 from inference.registry.selectors import visible_versions
 from inference.rollouts import services
@@ -31,12 +31,8 @@ from inference.rollouts.selectors import visible_endpoints
 MAX_CHANGES = 20
 
 
-def _principal(request: HttpRequest) -> Principal:
-    return request.principal  # type: ignore[attr-defined]
-
-
 def _endpoint(request: HttpRequest, endpoint_id: UUID) -> Endpoint:
-    principal = _principal(request)
+    principal = principal_of(request)
     found = visible_endpoints(principal).filter(pk=endpoint_id).first()
     if found is None:
         require(principal, "rollouts.endpoint.view")
@@ -49,7 +45,7 @@ def _endpoint(request: HttpRequest, endpoint_id: UUID) -> Endpoint:
 @require_safe
 def endpoints(request: HttpRequest) -> HttpResponse:
     """All endpoints with their splits and figures."""
-    principal = _principal(request)
+    principal = principal_of(request)
     require(principal, "rollouts.endpoint.view")
     rows = endpoint_rows(list(visible_endpoints(principal)[:200]))
     context = {"rows": rows, "may_create": decide(principal, "rollouts.endpoint.create").allow}
@@ -60,7 +56,7 @@ def endpoints(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def create(request: HttpRequest) -> HttpResponse:
     """A new endpoint for a ready version."""
-    principal = _principal(request)
+    principal = principal_of(request)
     require(principal, "rollouts.endpoint.create")
     versions = (
         visible_versions(principal).filter(state=ModelVersion.State.READY).order_by("model__name", "-id")
@@ -119,7 +115,7 @@ def split(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
         weights.pop(removed, None)
     try:
         services.set_split(
-            principal=_principal(request),
+            principal=principal_of(request),
             endpoint_id=found.id,
             weights=weights,
             reason=request.POST.get("reason", "").strip(),
@@ -139,7 +135,7 @@ def undo(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     found = _endpoint(request, endpoint_id)
     expected = request.POST.get("change", "")
     services.roll_back(
-        principal=_principal(request),
+        principal=principal_of(request),
         endpoint_id=found.id,
         reason=request.POST.get("reason", "").strip() or _("rolled back in the console"),
         expected_change_id=_uuid(expected) if expected else None,
@@ -152,7 +148,7 @@ def undo(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 def grants(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     """Let an application call the endpoint (`give`), or take that right back (`take`)."""
     found = _endpoint(request, endpoint_id)
-    principal = _principal(request)
+    principal = principal_of(request)
     if given := request.POST.get("give", ""):
         services.grant_invoke(principal=principal, endpoint_id=found.id, application_id=_uuid(given))
         messages.success(request, _("The application may call this endpoint now."))
@@ -163,7 +159,7 @@ def grants(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 
 
 def _endpoint_context(request: HttpRequest, found: Endpoint) -> dict[str, Any]:
-    principal = _principal(request)
+    principal = principal_of(request)
     arms = list(found.arms.all())
     own = Application.objects.filter(tenant_id=found.tenant_id, disabled_at=None).order_by("name")
     allowed = set(holders(permission=INVOKE_GRANT, object_id=str(found.id)).values_list("id", flat=True))

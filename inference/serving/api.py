@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from governance.access.requests import principal_of
 from governance.errors import DomainError
 from inference.serving.asgi import application
 from inference.serving.errors import ProtocolError
@@ -61,7 +62,7 @@ class PredictView(APIView):
         try:
             answer = async_to_sync(predict)(
                 application,
-                principal=request._request.principal,  # type: ignore[attr-defined]
+                principal=principal_of(request),
                 name=name,
                 rows=given.validated_data["rows"],
                 version=given.validated_data["version"],

@@ -16,8 +16,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from governance.access.decisions import decide, require
+from governance.access.requests import principal_of
 from governance.errors import AccessDenied, DomainError, InvalidInput
-from governance.principals import Principal
 from inference.rollouts.selectors import visible_endpoints
 from inference.serving.batch.selectors import is_own, job_for, visible_jobs
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
@@ -35,10 +35,6 @@ TONES = {
 }
 
 
-def _principal(request: HttpRequest) -> Principal:
-    return request.principal  # type: ignore[attr-defined]
-
-
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @transaction.non_atomic_requests
@@ -54,7 +50,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
             error = refused
         else:
             return HttpResponseRedirect(reverse("batch-job", args=[made.id]))
-    principal = _principal(request)
+    principal = principal_of(request)
     with transaction.atomic():
         require(principal, "serving.batch.request")
         context = {
@@ -72,7 +68,7 @@ def _create(request: HttpRequest) -> BatchJob:
     if file is None:
         raise InvalidInput(_("Choose a file first."))
     return create_batch_job(
-        principal=_principal(request),
+        principal=principal_of(request),
         endpoint_name=request.POST.get("endpoint", ""),
         filename=file.name or "",
         chunks=file.chunks(),
@@ -84,7 +80,7 @@ def _row(job: BatchJob) -> dict[str, Any]:
 
 
 def _detail(request: HttpRequest, job_id: UUID) -> dict[str, Any]:
-    principal = _principal(request)
+    principal = principal_of(request)
     found = job_for(principal, job_id)
     shards = list(found.shards.order_by("index"))
     action = "serving.batch.request" if is_own(principal, found) else "serving.batch.cancel"
@@ -113,6 +109,6 @@ def job_live(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """Stop a job."""
-    cancel_batch_job(principal=_principal(request), job_id=job_id, reason=_("cancelled in the console"))
+    cancel_batch_job(principal=principal_of(request), job_id=job_id, reason=_("cancelled in the console"))
     messages.success(request, _("The job is cancelled."))
     return HttpResponseRedirect(reverse("batch-job", args=[job_id]))

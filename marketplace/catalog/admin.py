@@ -12,10 +12,10 @@ from governance.access.admin_base import (
     DecisionInline,
     DecisionModelAdmin,
     link_to,
-    principal_of,
     short_digest,
 )
 from governance.access.decisions import decide
+from governance.access.requests import principal_of
 from marketplace.catalog.models import Partner, PartnerApplication, Plugin, PluginVersion
 from marketplace.catalog.partners import verify_partner
 

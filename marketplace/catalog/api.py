@@ -15,7 +15,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from governance.principals import Principal
+from governance.access.requests import principal_of
 from governance.tenants.models import User
 from marketplace.catalog import partners, selectors, services
 from marketplace.catalog.models import Partner, PartnerApplication, Plugin, PluginVersion
@@ -129,7 +129,7 @@ class PluginVersionViewSet(viewsets.ReadOnlyModelViewSet[PluginVersion]):
         given = BlockSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         version = services.block_version(
-            principal=request._request.principal,  # type: ignore[attr-defined]
+            principal=principal_of(request),
             version_id=self.get_object().id,
             **given.validated_data,
         )
@@ -198,7 +198,7 @@ class PartnerApplicationViewSet(
     @extend_schema(request=SignUpSerializer, responses={201: PartnerApplicationSerializer})
     def create(self, request: Request) -> Response:
         """Apply, signed in or with a new account, which can do nothing until the platform accepts."""
-        principal: Principal = request._request.principal  # type: ignore[attr-defined]
+        principal = principal_of(request)
         if is_ratelimited(
             request._request,
             group="partner-sign-up",
@@ -224,7 +224,7 @@ class PartnerApplicationViewSet(
         given = ApplicationDecisionSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         application = partners.decide_application(
-            principal=request._request.principal,  # type: ignore[attr-defined]
+            principal=principal_of(request),
             application_id=self.get_object().id,
             **given.validated_data,
         )

@@ -19,8 +19,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django_ratelimit.core import is_ratelimited
 
 from governance.access.decisions import decide, require
+from governance.access.requests import principal_of
 from governance.errors import DomainError
-from governance.principals import Principal
 from marketplace.catalog.models import PartnerApplication
 from marketplace.catalog.partners import apply_as_partner, decide_application
 
@@ -67,7 +67,7 @@ class JoinForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def join(request: HttpRequest) -> HttpResponse:
     """The form that anybody may send; accounts made here can do nothing until somebody accepts."""
-    principal: Principal = request.principal  # type: ignore[attr-defined]
+    principal = principal_of(request)
     form = JoinForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         if is_ratelimited(request, group="partner-join", key="ip", rate=JOIN_RATE, increment=True):
@@ -88,7 +88,7 @@ def join(request: HttpRequest) -> HttpResponse:
 @require_safe
 def applications(request: HttpRequest) -> HttpResponse:
     """Who wants to become a partner."""
-    principal: Principal = request.principal  # type: ignore[attr-defined]
+    principal = principal_of(request)
     require(principal, "catalog.application.view")
     rows = PartnerApplication.objects.select_related("applicant", "decided_by")
     waiting = rows.filter(state=PartnerApplication.State.APPLIED).order_by("applied_at")
@@ -106,7 +106,7 @@ def decide_partner(request: HttpRequest, application_id: UUID) -> HttpResponse:
     """Accept or refuse an application."""
     accept = request.POST.get("verdict") == "accept"
     decided = decide_application(
-        principal=request.principal,  # type: ignore[attr-defined]
+        principal=principal_of(request),
         application_id=application_id,
         accept=accept,
         reason=request.POST.get("reason", ""),

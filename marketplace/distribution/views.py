@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from governance.access.decisions import require
+from governance.access.requests import principal_of
 from marketplace.distribution.client import repository_file
 
 # `timestamp.json` alone is ever replaced; every other name stands for one content for ever.
@@ -52,7 +53,7 @@ def target(request: HttpRequest, name: str) -> HttpResponseBase:
 
 
 def _find(request: HttpRequest, kind: str, name: str) -> Path:
-    require(request.principal, "distribution.repository.read")  # type: ignore[attr-defined]
+    require(principal_of(request), "distribution.repository.read")
     path = repository_file(kind, name)
     if path is None:
         raise Http404

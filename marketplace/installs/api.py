@@ -14,8 +14,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from governance.access.requests import principal_of
 from governance.errors import NotFound
-from governance.principals import Principal
 from marketplace.catalog.selectors import published_versions
 from marketplace.installs import selectors, services
 from marketplace.installs.models import Installation
@@ -117,7 +117,7 @@ class InstallationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Install
     @extend_schema(responses=InstallationSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """One installation: its state, and why if it failed."""
-        found = selectors.get_installation(principal=self._principal(), installation_id=_id(pk))
+        found = selectors.get_installation(principal=principal_of(self.request), installation_id=_id(pk))
         return Response(InstallationSerializer(found).data)
 
     @extend_schema(request=InstallSerializer, responses={202: InstallationSerializer})
@@ -125,7 +125,9 @@ class InstallationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Install
         """Install a published version; the work runs in the background, so ask again for its state."""
         given = _valid(InstallSerializer, request)
         made = services.install(
-            principal=self._principal(), plugin_version_id=given["plugin_version"], grants=given["grants"]
+            principal=principal_of(self.request),
+            plugin_version_id=given["plugin_version"],
+            grants=given["grants"],
         )
         return self._answer(made)
 
@@ -135,7 +137,7 @@ class InstallationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Install
         """Go to another version; its models wait beside the present ones for their share of the traffic."""
         given = _valid(InstallSerializer, request)
         changed = services.upgrade(
-            principal=self._principal(),
+            principal=principal_of(self.request),
             installation_id=_id(pk),
             plugin_version_id=given["plugin_version"],
             grants=given["grants"],
@@ -149,7 +151,7 @@ class InstallationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Install
     @action(detail=True, methods=["get"])
     def changes(self, request: Request, pk: str) -> Response:
         """Which rights going to another version would add or remove."""
-        found = selectors.get_installation(principal=self._principal(), installation_id=_id(pk))
+        found = selectors.get_installation(principal=principal_of(self.request), installation_id=_id(pk))
         wanted = _id(request.query_params.get("plugin_version", ""))
         version = published_versions().filter(pk=wanted, plugin_id=found.plugin_id).first()
         if version is None:
@@ -160,24 +162,25 @@ class InstallationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Install
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """Try a failed installation again."""
-        return self._answer(services.retry(principal=self._principal(), installation_id=_id(pk)))
+        return self._answer(services.retry(principal=principal_of(self.request), installation_id=_id(pk)))
 
     @extend_schema(request=SuspendSerializer, responses={202: InstallationSerializer})
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, pk: str) -> Response:
         """Say that the plugin is not to be relied on now."""
         given = _valid(SuspendSerializer, request)
-        return self._answer(services.suspend(principal=self._principal(), installation_id=_id(pk), **given))
+        return self._answer(
+            services.suspend(principal=principal_of(self.request), installation_id=_id(pk), **given)
+        )
 
     @extend_schema(request=UninstallSerializer, responses={202: InstallationSerializer})
     @action(detail=True, methods=["post"])
     def uninstall(self, request: Request, pk: str) -> Response:
         """Take the plugin and its rights away."""
         given = _valid(UninstallSerializer, request)
-        return self._answer(services.uninstall(principal=self._principal(), installation_id=_id(pk), **given))
-
-    def _principal(self) -> Principal:
-        return self.request._request.principal  # type: ignore[attr-defined]
+        return self._answer(
+            services.uninstall(principal=principal_of(self.request), installation_id=_id(pk), **given)
+        )
 
     def _answer(self, installation: Installation) -> Response:
         fresh = Installation.objects.select_related("plugin", "version", "active_version").get(

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from governance.access.decisions import decide, require
+from governance.access.requests import principal_of
 from governance.errors import AccessDenied, DomainError, NotFound
 from governance.principals import Principal
 from marketplace.catalog import selectors as catalog
@@ -33,15 +34,11 @@ TONES = {
 }
 
 
-def _principal(request: HttpRequest) -> Principal:
-    return request.principal  # type: ignore[attr-defined]
-
-
 @never_cache
 @require_safe
 def catalogue(request: HttpRequest) -> HttpResponse:
     """Every published plugin, to be searched."""
-    require(_principal(request), "catalog.plugin.view")
+    require(principal_of(request), "catalog.plugin.view")
     search = request.GET.get("q", "").strip()[:100]
     context = {"plugins": catalog.catalogue(search=search)[:200], "q": search}
     return render(request, "installs/catalogue.html", context)
@@ -51,7 +48,7 @@ def catalogue(request: HttpRequest) -> HttpResponse:
 @require_safe
 def plugin(request: HttpRequest, slug: str) -> HttpResponse:
     """One plugin with its published versions, and what is installed of it."""
-    principal = _principal(request)
+    principal = principal_of(request)
     require(principal, "catalog.plugin.view")
     found = catalog.catalogue().filter(slug=slug).first()
     if found is None:
@@ -73,7 +70,7 @@ def plugin(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def install(request: HttpRequest, version_id: UUID) -> HttpResponse:
     """Everything that a version asks for, right by right; POST installs it or upgrades what is installed."""
-    principal = _principal(request)
+    principal = principal_of(request)
     require(principal, "installs.installation.install")
     version = catalog.published_versions().filter(pk=version_id).first()
     if version is None or principal.tenant_id is None:
@@ -113,7 +110,7 @@ def _install(
 @require_safe
 def installations(request: HttpRequest) -> HttpResponse:
     """What is installed."""
-    principal = _principal(request)
+    principal = principal_of(request)
     require(principal, "installs.installation.view")
     rows = selectors.installations().select_related("tenant")
     context = {"rows": [{"installation": row, "tone": TONES[State(row.state)]} for row in rows[:200]]}
@@ -121,7 +118,7 @@ def installations(request: HttpRequest) -> HttpResponse:
 
 
 def _detail(request: HttpRequest, installation_id: UUID) -> dict[str, Any]:
-    principal = _principal(request)
+    principal = principal_of(request)
     found = selectors.get_installation(principal=principal, installation_id=installation_id)
     newest = catalog.published_versions().filter(plugin_id=found.plugin_id).order_by("-published_at").first()
     may = decide(principal, "installs.installation.install").allow
@@ -153,7 +150,7 @@ def installation_live(request: HttpRequest, installation_id: UUID) -> HttpRespon
 @require_POST
 def retry(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     """Try a failed installation again."""
-    services.retry(principal=_principal(request), installation_id=installation_id)
+    services.retry(principal=principal_of(request), installation_id=installation_id)
     return HttpResponseRedirect(reverse("installation", args=[installation_id]))
 
 
@@ -161,7 +158,7 @@ def retry(request: HttpRequest, installation_id: UUID) -> HttpResponse:
 def uninstall(request: HttpRequest, installation_id: UUID) -> HttpResponse:
     """Take the plugin and its rights away."""
     services.uninstall(
-        principal=_principal(request),
+        principal=principal_of(request),
         installation_id=installation_id,
         reason=request.POST.get("reason", "") or _("uninstalled in the console"),
     )

@@ -13,10 +13,10 @@ from governance.access.admin_base import (
     DecisionInline,
     DecisionModelAdmin,
     link_to,
-    principal_of,
     short_digest,
 )
 from governance.access.decisions import decide
+from governance.access.requests import principal_of
 from marketplace.review.checks.registry import CHECKS
 from marketplace.review.models import (
     CheckRun,

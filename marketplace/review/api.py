@@ -15,9 +15,9 @@ from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from governance.access.requests import principal_of
 from governance.access.rest import ensure_size
 from governance.errors import InvalidInput
-from governance.principals import Principal
 from marketplace.review import contents, selectors, services
 from marketplace.review.models import Submission
 from marketplace.review.serializers import (
@@ -79,7 +79,7 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
         file = given.validated_data["file"]
         ensure_size(file.size, settings.PLUGIN_UPLOAD_MAX_BYTES)
         submission = services.submit_version(
-            principal=self._principal(),
+            principal=principal_of(self.request),
             file=file,
             filename=file.name,
             questionnaire=_answers(given.validated_data.get("questionnaire") or ""),
@@ -93,7 +93,9 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
         given = _valid(QuestionnaireAnswersSerializer, request)
         return self._answer(
             services.answer_questionnaire(
-                principal=self._principal(), submission_id=self._id(pk), questionnaire=given["answers"]
+                principal=principal_of(self.request),
+                submission_id=self._id(pk),
+                questionnaire=given["answers"],
             )
         )
 
@@ -103,7 +105,9 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
         """Answer the reviewer's question."""
         return self._answer(
             services.answer_reviewer(
-                principal=self._principal(), submission_id=self._id(pk), **_valid(MessageSerializer, request)
+                principal=principal_of(self.request),
+                submission_id=self._id(pk),
+                **_valid(MessageSerializer, request),
             )
         )
 
@@ -113,7 +117,9 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
         """Take the submission back; possible until it is approved."""
         return self._answer(
             services.withdraw(
-                principal=self._principal(), submission_id=self._id(pk), **_valid(ReasonSerializer, request)
+                principal=principal_of(self.request),
+                submission_id=self._id(pk),
+                **_valid(ReasonSerializer, request),
             )
         )
 
@@ -123,7 +129,9 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
         """Run again the checks that ended in an error."""
         return self._answer(
             services.retry_check(
-                principal=self._principal(), submission_id=self._id(pk), **_valid(RetrySerializer, request)
+                principal=principal_of(self.request),
+                submission_id=self._id(pk),
+                **_valid(RetrySerializer, request),
             )
         )
 
@@ -131,20 +139,22 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
     @action(detail=False, methods=["get"], pagination_class=None)
     def queue(self, request: Request) -> Response:
         """What reviewers can work on, due first; at most 200."""
-        rows = selectors.queue(principal=self._principal())[:200]
+        rows = selectors.queue(principal=principal_of(self.request))[:200]
         return Response(SubmissionListSerializer(rows, many=True).data)
 
     @extend_schema(request=None, responses=SubmissionSerializer)
     @action(detail=True, methods=["post"])
     def claim(self, request: Request, pk: str) -> Response:
         """Take it for eight hours."""
-        return self._answer(services.claim(principal=self._principal(), submission_id=self._id(pk)))
+        return self._answer(services.claim(principal=principal_of(self.request), submission_id=self._id(pk)))
 
     @extend_schema(request=None, responses=SubmissionSerializer)
     @action(detail=True, methods=["post"])
     def release(self, request: Request, pk: str) -> Response:
         """Put it back into the queue."""
-        return self._answer(services.release_claim(principal=self._principal(), submission_id=self._id(pk)))
+        return self._answer(
+            services.release_claim(principal=principal_of(self.request), submission_id=self._id(pk))
+        )
 
     @extend_schema(request=MessageSerializer, responses=SubmissionSerializer)
     @action(detail=True, methods=["post"])
@@ -152,7 +162,9 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
         """Ask the publisher; it is then the publisher's turn."""
         return self._answer(
             services.ask_publisher(
-                principal=self._principal(), submission_id=self._id(pk), **_valid(MessageSerializer, request)
+                principal=principal_of(self.request),
+                submission_id=self._id(pk),
+                **_valid(MessageSerializer, request),
             )
         )
 
@@ -162,7 +174,9 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
         """Approve or refuse, with a reason. Nobody decides on an upload of their own."""
         return self._answer(
             services.decide(
-                principal=self._principal(), submission_id=self._id(pk), **_valid(VerdictSerializer, request)
+                principal=principal_of(self.request),
+                submission_id=self._id(pk),
+                **_valid(VerdictSerializer, request),
             )
         )
 
@@ -170,7 +184,7 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
     @action(detail=True, methods=["get"], pagination_class=None)
     def files(self, request: Request, pk: str) -> Response:
         """The files of the package."""
-        found = contents.files_of(principal=self._principal(), submission=self._one(pk))
+        found = contents.files_of(principal=principal_of(self.request), submission=self._one(pk))
         return Response(ArchiveFileSerializer(found, many=True).data)
 
     @extend_schema(
@@ -181,7 +195,7 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
     def content(self, request: Request, pk: str) -> Response:
         """One file as text, 256 KiB at most."""
         found = contents.content_of(
-            principal=self._principal(),
+            principal=principal_of(self.request),
             submission=self._one(pk),
             path=request.query_params.get("path", ""),
         )
@@ -191,14 +205,11 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
     @action(detail=True, methods=["get"])
     def diff(self, request: Request, pk: str) -> Response:
         """What differs from the last approved version of the plugin."""
-        found = contents.diff_of(principal=self._principal(), submission=self._one(pk))
+        found = contents.diff_of(principal=principal_of(self.request), submission=self._one(pk))
         return Response(DiffSerializer(found).data)
 
-    def _principal(self) -> Principal:
-        return self.request._request.principal  # type: ignore[attr-defined]
-
     def _one(self, pk: str) -> Submission:
-        return selectors.get_submission(principal=self._principal(), submission_id=self._id(pk))
+        return selectors.get_submission(principal=principal_of(self.request), submission_id=self._id(pk))
 
     def _id(self, pk: str) -> UUID:
         try:
@@ -207,7 +218,7 @@ class SubmissionViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Submissio
             return UUID(int=0)  # there is none with this id, so every look-up says “not found”
 
     def _answer(self, submission: Submission, code: int = status.HTTP_200_OK) -> Response:
-        return Response(submission_json(submission, principal=self._principal()), status=code)
+        return Response(submission_json(submission, principal=principal_of(self.request)), status=code)
 
 
 def _valid(serializer: Any, request: Request) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from governance.access.decisions import require
+from governance.access.requests import principal_of
 from governance.errors import AccessDenied, DomainError, NotFound
 from governance.ethics.questionnaires import CURRENT
-from governance.principals import Principal
 from marketplace.catalog.models import PluginVersion
 from marketplace.review import services
 from marketplace.review.models import ENDED, Submission
@@ -27,12 +27,8 @@ from marketplace.review.presentation import SubmissionPage, listed, present, sum
 SHOWN = 100
 
 
-def _principal(request: HttpRequest) -> Principal:
-    return request.principal  # type: ignore[attr-defined]
-
-
 def _view(request: HttpRequest, submission_id: UUID) -> tuple[Submission, SubmissionPage]:
-    principal = _principal(request)
+    principal = principal_of(request)
     require(principal, "site.portal.open")
     assert principal.tenant_id is not None
     rows = Submission.objects.filter(pk=submission_id, tenant_id=principal.tenant_id)
@@ -48,7 +44,7 @@ def _view(request: HttpRequest, submission_id: UUID) -> tuple[Submission, Submis
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Everything of this partner, and whose turn it is."""
-    principal = _principal(request)
+    principal = principal_of(request)
     require(principal, "site.portal.open")
     assert principal.tenant_id is not None
     own = Submission.objects.filter(tenant_id=principal.tenant_id).order_by("-created_at")
@@ -76,7 +72,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
     """The upload form with its size limit."""
-    principal = _principal(request)
+    principal = principal_of(request)
     require(principal, "site.portal.open")
     assert principal.tenant_id is not None
     context: dict[str, Any] = {
@@ -129,7 +125,7 @@ def live(request: HttpRequest, submission_id: UUID) -> HttpResponse:
 def answer(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     """Answer the reviewer."""
     services.answer_reviewer(
-        principal=_principal(request), submission_id=submission_id, message=request.POST.get("text", "")
+        principal=principal_of(request), submission_id=submission_id, message=request.POST.get("text", "")
     )
     messages.success(request, _("The reviewer has your answer."))
     return HttpResponseRedirect(reverse("partner-submission", args=[submission_id]))
@@ -142,7 +138,7 @@ def questionnaire(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     try:
         with transaction.atomic():
             services.answer_questionnaire(
-                principal=_principal(request), submission_id=found.id, questionnaire=_answers(request) or {}
+                principal=principal_of(request), submission_id=found.id, questionnaire=_answers(request) or {}
             )
     except AccessDenied:
         raise
@@ -156,14 +152,14 @@ def questionnaire(request: HttpRequest, submission_id: UUID) -> HttpResponse:
 @require_POST
 def retry(request: HttpRequest, submission_id: UUID, name: str) -> HttpResponse:
     """Run a check again that could not finish."""
-    services.retry_check(principal=_principal(request), submission_id=submission_id, name=name)
+    services.retry_check(principal=principal_of(request), submission_id=submission_id, name=name)
     return HttpResponseRedirect(reverse("partner-submission", args=[submission_id]))
 
 
 @require_POST
 def withdraw(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     """Take the submission back."""
-    services.withdraw(principal=_principal(request), submission_id=submission_id)
+    services.withdraw(principal=principal_of(request), submission_id=submission_id)
     messages.success(request, _("The submission is withdrawn."))
     return HttpResponseRedirect(reverse("partner-submission", args=[submission_id]))
 

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from governance.access import decisions
 from governance.access.decisions import require
+from governance.access.requests import principal_of
 from governance.errors import NotFound
 from governance.principals import Principal
 from marketplace.catalog.models import PluginVersion
@@ -31,12 +32,8 @@ TABS = ("overview", "findings", "files", "diff", "talk")
 SHOWN = 100
 
 
-def _principal(request: HttpRequest) -> Principal:
-    return request.principal  # type: ignore[attr-defined]
-
-
 def _submission(request: HttpRequest, submission_id: UUID) -> Submission:
-    require(_principal(request), "review.submission.inspect")
+    require(principal_of(request), "review.submission.inspect")
     found = listed(Submission.objects.filter(pk=submission_id)).first()
     if found is None:
         raise NotFound(_("There is no such submission."))
@@ -47,7 +44,7 @@ def _submission(request: HttpRequest, submission_id: UUID) -> Submission:
 @require_safe
 def queue(request: HttpRequest) -> HttpResponse:
     """What waits for reviewers, the most urgent first, or what was submitted lately."""
-    principal = _principal(request)
+    principal = principal_of(request)
     require(principal, "review.submission.inspect")
     me = principal.accountable_user_id
     open_rows = Submission.objects.filter(state__in=QUEUE)
@@ -73,7 +70,7 @@ def queue(request: HttpRequest) -> HttpResponse:
 def submission(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     """One submission, in tabs."""
     found = _submission(request, submission_id)
-    view = present(found, _principal(request))
+    view = present(found, principal_of(request))
     tab = request.GET.get("tab", "overview")
     tab = tab if tab in TABS else "overview"
     context: dict[str, Any] = {
@@ -87,12 +84,12 @@ def submission(request: HttpRequest, submission_id: UUID) -> HttpResponse:
         context["asks"] = asks_of(version.manifest, version.permissions) if version else {}
         published = version is not None and version.state == PluginVersion.State.PUBLISHED
         context["can_block"] = (
-            published and decisions.decide(_principal(request), "catalog.version.block", version).allow
+            published and decisions.decide(principal_of(request), "catalog.version.block", version).allow
         )
     elif tab == "files":
-        context |= _files(_principal(request), found, request.GET.get("path", ""))
+        context |= _files(principal_of(request), found, request.GET.get("path", ""))
     elif tab == "diff":
-        context["diff"] = diff_of(principal=_principal(request), submission=found)
+        context["diff"] = diff_of(principal=principal_of(request), submission=found)
     return render(request, "review/submission.html", context)
 
 
@@ -136,7 +133,7 @@ def _icon(path: str) -> str:
 @require_POST
 def claim(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     """Take it up."""
-    services.claim(principal=_principal(request), submission_id=submission_id)
+    services.claim(principal=principal_of(request), submission_id=submission_id)
     messages.success(request, _("It is yours for eight hours."))
     return _back(submission_id)
 
@@ -144,7 +141,7 @@ def claim(request: HttpRequest, submission_id: UUID) -> HttpResponse:
 @require_POST
 def release(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     """Put it back."""
-    services.release_claim(principal=_principal(request), submission_id=submission_id)
+    services.release_claim(principal=principal_of(request), submission_id=submission_id)
     messages.success(request, _("It is back in the queue."))
     return HttpResponseRedirect(reverse("review-queue"))
 
@@ -153,7 +150,7 @@ def release(request: HttpRequest, submission_id: UUID) -> HttpResponse:
 def ask(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     """Ask the publisher."""
     services.ask_publisher(
-        principal=_principal(request), submission_id=submission_id, message=request.POST.get("text", "")
+        principal=principal_of(request), submission_id=submission_id, message=request.POST.get("text", "")
     )
     messages.success(request, _("The publisher has been asked."))
     return _back(submission_id, "talk")
@@ -164,7 +161,7 @@ def decide(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     """Give the verdict."""
     approve = request.POST.get("verdict") == "approve"
     decided = services.decide(
-        principal=_principal(request),
+        principal=principal_of(request),
         submission_id=submission_id,
         approve=approve,
         reason=request.POST.get("reason", ""),
@@ -180,7 +177,7 @@ def block(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     if found.version_id is None:
         raise NotFound(_("There is no such published version."))
     block_version(
-        principal=_principal(request), version_id=found.version_id, reason=request.POST.get("reason", "")
+        principal=principal_of(request), version_id=found.version_id, reason=request.POST.get("reason", "")
     )
     messages.success(request, _("Blocked. It answers nothing any more, in any organisation."))
     return _back(submission_id)

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from governance.access.principals import memberships_of
-from governance.principals import Principal
+from governance.access.requests import principal_of
 from governance.tenants.labels import role_label
 from openclaw_site.console.navigation import Group, navigation
 
@@ -43,7 +43,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 def build_shell(request: HttpRequest) -> Shell:
     """Two queries: the person's memberships with their tenants, and nothing else."""
-    principal: Principal = request.principal  # type: ignore[attr-defined]
+    principal = principal_of(request)
     if not principal.is_authenticated:
         return Shell(False, "", "", "", [], [])
     memberships = memberships_of(request.user)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from governance.access.decisions import decide
+from governance.access.requests import principal_of
 from governance.principals import Principal
 
 
@@ -121,7 +122,7 @@ MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
 
 def navigation(request: HttpRequest) -> list[Group]:
     """The groups and entries that this request's principal may open, the present one marked."""
-    principal: Principal = request.principal  # type: ignore[attr-defined]
+    principal = principal_of(request)
     found: list[tuple[str | Promise, list[tuple[Item, str]]]] = []
     for title, items in MENU:
         entries = [(item, url) for item in items if _allowed(principal, item) and (url := _url(item))]

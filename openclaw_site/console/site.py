@@ -14,6 +14,7 @@ from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
 
 from governance.access.decisions import decide
+from governance.access.requests import principal_of
 
 # Alpine.js, which Unfold's admin pages are built on, compiles the expressions in its attributes with `Function` and
 # Unfold writes style attributes; without these two words those pages do not work. They hold for the admin pages
@@ -38,7 +39,7 @@ class Console(UnfoldAdminSite):
     """Who may open the console is a decision like any other."""
 
     def has_permission(self, request: HttpRequest) -> bool:
-        return decide(request.principal, "site.console.open").allow  # type: ignore[attr-defined]
+        return decide(principal_of(request), "site.console.open").allow
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
         inner = super().admin_view(view, cacheable)
@@ -53,7 +54,7 @@ class Console(UnfoldAdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """There is one sign-in page; somebody who is signed in but may not open the console goes home."""
-        if request.principal.is_authenticated:  # type: ignore[attr-defined]
+        if principal_of(request).is_authenticated:
             return HttpResponseRedirect(reverse("home"))
         return redirect_to_login(request.GET.get("next", reverse("admin:index")))
 

@@ -8,6 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from governance.access.decisions import require
+from governance.access.requests import principal_of
 from openclaw_site.dashboard import house
 
 
@@ -15,7 +16,7 @@ from openclaw_site.dashboard import house
 @require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
     """The state of the house."""
-    principal = request.principal  # type: ignore[attr-defined]
+    principal = principal_of(request)
     require(principal, "site.console.open")
     return render(request, "console/dashboard.html", {"house": house(principal)})
 
@@ -24,6 +25,6 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @require_safe
 def house_part(request: HttpRequest) -> HttpResponse:
     """The part of the first page that refreshes itself."""
-    principal = request.principal  # type: ignore[attr-defined]
+    principal = principal_of(request)
     require(principal, "site.console.open")
     return render(request, "console/house.html", {"house": house(principal)})

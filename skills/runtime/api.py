@@ -14,15 +14,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from governance.principals import Principal
+from governance.access.requests import principal_of
 from skills.library import services as library
 from skills.library.models import Skill, SkillVersion
 from skills.library.selectors import visible_skills
 from skills.runtime.services import invoke_skill
-
-
-def _principal(request: Request) -> Principal:
-    return request._request.principal  # type: ignore[attr-defined]
 
 
 class SkillVersionSerializer(serializers.ModelSerializer[SkillVersion]):
@@ -58,7 +54,7 @@ class SkillViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     lookup_value_regex = "[a-z0-9-]+"
 
     def get_queryset(self) -> Any:
-        return visible_skills(_principal(self.request))
+        return visible_skills(principal_of(self.request))
 
 
 class InvokeSerializer(serializers.Serializer[Any]):
@@ -91,7 +87,7 @@ class InvokeView(APIView):
         given = InvokeSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         result = invoke_skill(
-            principal=_principal(request),
+            principal=principal_of(request),
             name=name,
             payload=given.validated_data["input"],
             version=given.validated_data.get("version"),
@@ -107,13 +103,17 @@ class SkillGrantView(APIView):
     @extend_schema(request=None, responses={204: None}, operation_id="skills_grant")
     def put(self, request: Request, name: str, application_id: UUID) -> Response:
         """Let the application call the skill."""
-        skill = get_object_or_404(visible_skills(_principal(request)), name=name)
-        library.grant_invoke(principal=_principal(request), skill_id=skill.id, application_id=application_id)
+        skill = get_object_or_404(visible_skills(principal_of(request)), name=name)
+        library.grant_invoke(
+            principal=principal_of(request), skill_id=skill.id, application_id=application_id
+        )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(responses={204: None}, operation_id="skills_revoke")
     def delete(self, request: Request, name: str, application_id: UUID) -> Response:
         """Take the right away."""
-        skill = get_object_or_404(visible_skills(_principal(request)), name=name)
-        library.revoke_invoke(principal=_principal(request), skill_id=skill.id, application_id=application_id)
+        skill = get_object_or_404(visible_skills(principal_of(request)), name=name)
+        library.revoke_invoke(
+            principal=principal_of(request), skill_id=skill.id, application_id=application_id
+        )
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -18,8 +18,8 @@ from django.views.decorators.http import require_POST, require_safe
 from governance.access.decisions import decide, require
 from governance.access.grants import holders
 from governance.access.models import Application
+from governance.access.requests import principal_of
 from governance.errors import AccessDenied, DomainError, InvalidInput, NotFound
-from governance.principals import Principal
 from skills.library import services as library
 from skills.library.models import Skill, SkillVersion
 from skills.library.policies import INVOKE_GRANT
@@ -29,12 +29,8 @@ from skills.runtime.services import invoke_skill
 CALLS_SHOWN = 10
 
 
-def _principal(request: HttpRequest) -> Principal:
-    return request.principal  # type: ignore[attr-defined]
-
-
 def _skill(request: HttpRequest, skill_id: UUID) -> Skill:
-    principal = _principal(request)
+    principal = principal_of(request)
     require(principal, "library.skill.view")
     found = visible_skills(principal).filter(pk=skill_id).first()
     if found is None:
@@ -46,8 +42,8 @@ def _skill(request: HttpRequest, skill_id: UUID) -> Skill:
 @require_safe
 def skills(request: HttpRequest) -> HttpResponse:
     """All skills."""
-    require(_principal(request), "library.skill.view")
-    rows = visible_skills(_principal(request)).select_related("active_version", "tenant").order_by("name")
+    require(principal_of(request), "library.skill.view")
+    rows = visible_skills(principal_of(request)).select_related("active_version", "tenant").order_by("name")
     return render(request, "skills/list.html", {"rows": rows[:200]})
 
 
@@ -76,7 +72,9 @@ def call(request: HttpRequest, skill_id: UUID) -> HttpResponse:
         status = 400
     else:
         try:
-            outcome["result"] = invoke_skill(principal=_principal(request), name=found.name, payload=payload)
+            outcome["result"] = invoke_skill(
+                principal=principal_of(request), name=found.name, payload=payload
+            )
             outcome["answer"] = json.dumps(outcome["result"].output, indent=2, ensure_ascii=False)
         except AccessDenied:
             raise
@@ -97,7 +95,7 @@ def grants(request: HttpRequest, skill_id: UUID) -> HttpResponse:
         application_id = UUID(value)
     except ValueError as error:
         raise InvalidInput(_("Choose one from the list.")) from error
-    change(principal=_principal(request), skill_id=found.id, application_id=application_id)
+    change(principal=principal_of(request), skill_id=found.id, application_id=application_id)
     messages.success(request, _("Changed; it holds within a second."))
     return HttpResponseRedirect(reverse("skill", args=[found.id]))
 
@@ -110,14 +108,14 @@ def activate(request: HttpRequest, skill_id: UUID) -> HttpResponse:
     if version is None:
         raise NotFound(_("There is no such skill version."))
     library.activate_version(
-        principal=_principal(request), version_id=version.id, reason=_("chosen in the console")
+        principal=principal_of(request), version_id=version.id, reason=_("chosen in the console")
     )
     messages.success(request, _("Version %(version)s answers now.") % {"version": version.version})
     return HttpResponseRedirect(reverse("skill", args=[found.id]))
 
 
 def _context(request: HttpRequest, found: Skill) -> dict[str, Any]:
-    principal = _principal(request)
+    principal = principal_of(request)
     own = Application.objects.filter(tenant_id=found.tenant_id, disabled_at=None).order_by("name")
     allowed = set(holders(permission=INVOKE_GRANT, object_id=str(found.id)).values_list("id", flat=True))
     active = found.active_version

@@ -19,8 +19,8 @@ from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from governance.access.requests import principal_of
 from governance.errors import Conflict
-from governance.principals import Principal
 from inference.serving.batch import files
 from inference.serving.batch.selectors import visible_jobs, with_progress
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
@@ -32,10 +32,6 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The same key again returns the same job.",
 )
-
-
-def _principal(request: Request) -> Principal:
-    return request._request.principal  # type: ignore[attr-defined]
 
 
 class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
@@ -82,7 +78,7 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     filterset_fields = ["state", "endpoint__name"]
 
     def get_queryset(self) -> Any:
-        return with_progress(visible_jobs(_principal(self.request)))
+        return with_progress(visible_jobs(principal_of(self.request)))
 
     @extend_schema(
         request={"multipart/form-data": NewBatchJobSerializer},
@@ -95,7 +91,7 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         given.is_valid(raise_exception=True)
         file = given.validated_data["file"]
         job = create_batch_job(
-            principal=_principal(request),
+            principal=principal_of(request),
             endpoint_name=given.validated_data["endpoint"],
             version=given.validated_data["version"],
             filename=file.name,
@@ -109,7 +105,7 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Stop the job."""
-        cancel_batch_job(principal=_principal(request), job_id=self.get_object().id)
+        cancel_batch_job(principal=principal_of(request), job_id=self.get_object().id)
         return Response(BatchJobSerializer(self.get_object()).data)
 
     @extend_schema(responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY})
