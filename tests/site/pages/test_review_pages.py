@@ -186,10 +186,16 @@ def test_applications_are_limited_per_address(platform):
     assert "Too many applications" in answers[-1]
 
 
-def test_an_administrator_blocks_a_published_version_and_a_reviewer_cannot(
-    platform, reviewer, checked, sign_in, settings
-):
+@pytest.fixture
+def own_repository(settings, tmp_path):
+    """A state folder of its own: what other tests have published is not there."""
+    settings.OPENCLAW_VAR = tmp_path / "var"
     settings.REPOSITORY_ON_DISK = True
+
+
+def test_an_administrator_blocks_a_published_version_and_a_reviewer_cannot(
+    own_repository, platform, reviewer, checked, sign_in
+):
     page = f"/console/review/submissions/{stored(checked).pk}/"
     publish(approve(stored(checked), reviewer.principal))
     administrator = sign_in(platform, Role.PLATFORM_ADMIN)
