@@ -75,7 +75,7 @@ _ATTRIBUTES = {
 async def read_body(receive: Receive, headers: RequestHeaders, *, limit: int) -> bytes:
     """The whole body, decompressed. Raises ProtocolError 413 past `limit` bytes, CallerGone on a hang-up."""
     if headers.content_length and _number(headers.content_length, "Content-Length") > limit:
-        await discard_body(receive, limit=DISCARD_FACTOR * limit)
+        await discard_body(receive, limit=limit)
         raise _too_large(limit)
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -87,7 +87,7 @@ async def read_body(receive: Receive, headers: RequestHeaders, *, limit: int) ->
             size += len(parts[-1])
             if size > limit:
                 if message.get("more_body"):
-                    await discard_body(receive, limit=DISCARD_FACTOR * limit)
+                    await discard_body(receive, limit=limit)
                 raise _too_large(limit)
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
@@ -98,14 +98,14 @@ async def read_body(receive: Receive, headers: RequestHeaders, *, limit: int) ->
 
 
 async def discard_body(receive: Receive, *, limit: int) -> None:
-    """Take what the caller is still sending, up to `limit` bytes and some seconds.
+    """Take what the caller is still sending, up to a few times the `limit` of a body and some seconds.
 
     Many clients read an answer only after they have sent everything, and see a reset connection otherwise.
     """
     size, more = 0, True
     with suppress(TimeoutError):
         async with asyncio.timeout(DISCARD_S):
-            while more and size <= limit:
+            while more and size <= DISCARD_FACTOR * limit:
                 message = await receive()
                 size += len(message.get("body", b""))
                 more = message.get("more_body", False)
