@@ -24,7 +24,6 @@ from governance.errors import DomainError
 from marketplace.catalog.models import PartnerApplication
 from marketplace.catalog.partners import apply_as_partner, decide_application
 
-JOIN_RATE = getattr(settings, "PARTNER_JOIN_RATE", "10/h")
 DECIDED_SHOWN = 20
 
 
@@ -70,7 +69,8 @@ def join(request: HttpRequest) -> HttpResponse:
     principal = principal_of(request)
     form = JoinForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        if is_ratelimited(request, group="partner-join", key="ip", rate=JOIN_RATE, increment=True):
+        rate = settings.PARTNER_SIGN_UP_RATE
+        if is_ratelimited(request, group="partner-join", key="ip", rate=rate, increment=True):
             form.add_error(None, _("Too many applications came from this address. Try again in an hour."))
         else:
             try:

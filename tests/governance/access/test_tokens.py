@@ -54,8 +54,9 @@ def test_the_token_endpoint_is_throttled(client, settings):
     settings.TOKEN_ENDPOINT_RATE = "2/m"
     application, _secret, _token = client
     body = {"grant_type": "client_credentials", "client_id": application.client_id, "client_secret": "guess"}
-    answers = [Client().post("/o/token/", body).status_code for _attempt in range(4)]
-    assert answers[-1] == 429
+    # Even if a minute of the limiter ends in between, one of the two has three.
+    answers = [Client().post("/o/token/", body).status_code for _attempt in range(6)]
+    assert 429 in answers
 
 
 def disabled(org, application):

@@ -176,14 +176,15 @@ def test_becoming_a_partner(platform, sign_in):
     assert public.get("/", follow=True).redirect_chain[-1][0] == "/partner/"
 
 
-def test_applications_are_limited_per_address(platform):
+def test_applications_are_limited_per_address(platform, settings):
+    settings.PARTNER_SIGN_UP_RATE = "3/h"
     cache.clear()
     public = Client()
     answers = [
         public.post("/partner/join/", JOIN | {"slug": f"lab-{n}", "username": f"lab{n}"}).content.decode()
-        for n in range(12)
+        for n in range(8)  # even if an hour of the limiter ends in between, one of the two has four
     ]
-    assert "Too many applications" in answers[-1]
+    assert any("Too many applications" in answer for answer in answers)
 
 
 @pytest.fixture
