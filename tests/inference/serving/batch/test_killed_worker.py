@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
 from hashlib import sha256
 
 import pytest
@@ -20,43 +16,11 @@ from inference.serving.batch import files, progress
 from inference.serving.batch.services import create_batch_job
 from inference.serving.models import BatchJob, BatchShard
 from tests.factories.inference import looping_model, make_endpoint, make_version
+from tests.workers import wait_for, worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
 
 ROWS = 8_000
-DEADLINE_S = 120
-
-
-@contextmanager
-def worker(services, tmp_path, name):
-    """A worker of the batch queue in a process group of its own."""
-    command = [
-        sys.executable, "-m", "celery", "-A", "openclaw_site.celery", "worker", "--queues=batch",
-        "--concurrency=2", f"--hostname={name}@%h", "--without-gossip", "--without-mingle", "--loglevel=INFO",
-    ]  # fmt: skip
-    with (tmp_path / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            env=os.environ | services.environment(),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def wait_for(condition, what, log):
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not happen; the worker said:\n{log.read_text()[-3000:]}")
 
 
 def test_a_killed_worker_loses_and_repeats_nothing(org, principal_for, services, tmp_path):
@@ -75,7 +39,7 @@ def test_a_killed_worker_loses_and_repeats_nothing(org, principal_for, services,
         with tenant_context(org.id), transaction.atomic():
             return list(BatchShard.objects.filter(job=job, **which).order_by("index"))
 
-    with worker(services, tmp_path, "first") as process:
+    with worker(services, tmp_path, "first", queue="batch") as process:
         log = tmp_path / "first.log"
         wait_for(lambda: shards(state="done") and shards(state="running"), "work", log)
         os.killpg(process.pid, signal.SIGKILL)
@@ -89,7 +53,7 @@ def test_a_killed_worker_loses_and_repeats_nothing(org, principal_for, services,
         with tenant_context(org.id), transaction.atomic():
             return BatchJob.objects.get(pk=job.pk)
 
-    with worker(services, tmp_path, "second"):
+    with worker(services, tmp_path, "second", queue="batch"):
         done = wait_for(
             lambda: found if (found := state()).finished_at else None, "the end", tmp_path / "second.log"
         )
