@@ -83,3 +83,19 @@ class AccessDenied(DomainError):
     def __init__(self, message: Text, *, decision: Decision, hint: Text = "") -> None:
         super().__init__(message, hint=hint)
         self.decision = decision
+
+
+class StepUpRequired(AccessDenied):
+    """The right is there, but the identity must be proven again or more strongly first (RFC 9470).
+
+    Answered with 401 and a challenge on the API, with a page that asks for the factor elsewhere.
+    """
+
+    status = 401
+    code = "insufficient-user-authentication"
+
+
+class ObligationUnmet(AccessDenied):
+    """The right is there, but on a condition that this request does not fulfil."""
+
+    code = "obligation-unmet"

@@ -32,13 +32,47 @@ PLATFORM_ROLES = frozenset(
 Kind = Literal["user", "client", "system", "anonymous"]
 
 
+class Factor(StrEnum):
+    """How the identity was last proven, from the weakest to the strongest."""
+
+    NONE = "none"
+    PASSWORD = "password"
+    SECRET = "secret"
+    FEDERATED = "federated"  # the company's identity provider, which named no second factor
+    OTP = "otp"  # a second factor that can be phished: TOTP, a recovery code, or "mfa" said by the provider
+    PASSKEY = "passkey"  # phishing-resistant: WebAuthn, or a key the token is bound to
+
+
+class Device(StrEnum):
+    """What is known about the device in use."""
+
+    UNKNOWN = "unknown"
+    COMPLIANT = "compliant"
+    NOT_COMPLIANT = "not_compliant"
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What makes us more or less sure of who asks. Times are seconds since the epoch; 0 means never."""
+
+    factor: Factor = Factor.NONE
+    factor_at: float = 0.0
+    bound: bool = False
+    network_changed_at: float = 0.0
+    client_changed_at: float = 0.0
+    failed_attempts: int = 0
+    unusual_rate: bool = False
+    device: Device = Device.UNKNOWN
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated actor in one tenant.
 
     `scopes` is None where nothing limits the roles (a person's own session), else the OAuth 2.0 scopes of the token.
     `user_id` is the account that grants hang on (a service account for a client). `accountable_user_id` is the person
-    behind it, whom separation of duties is about: a client cannot be used to approve one's own work.
+    behind it, whom separation of duties is about: a client cannot be used to approve one's own work. `signals` are
+    judged anew at every decision (`governance.access.assurance`).
     """
 
     kind: Kind
@@ -50,6 +84,7 @@ class Principal:
     user_id: UUID | None = None
     accountable_user_id: UUID | None = None
     platform: bool = False
+    signals: Signals = Signals()
 
     @property
     def is_authenticated(self) -> bool:

@@ -35,7 +35,13 @@ GOVERNANCE_APPS = [
     "governance.audit",
     "governance.access",
     "governance.keys",
+    "governance.policies",
+    "governance.identity",
+    "governance.events",
+    "governance.privilege",
+    "governance.data",
     "governance.ethics",
+    "governance.oversight",
 ]
 INFERENCE_APPS = ["inference.registry", "inference.rollouts", "inference.serving"]
 SKILLS_APPS = ["skills.library", "skills.runtime"]

@@ -29,6 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
     from django.conf import settings
 
     assert settings.SECRET_KEY  # loads them; pytest-django sets Django up after this hook
+    from governance.access.recorder import recorder
+
+    recorder.background = False  # its thread would not see a test's transaction
     config.stash[_services] = services
 
 

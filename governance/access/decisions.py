@@ -1,74 +1,62 @@
-"""The policy decision point: every face asks `decide`, and what no rule allows is refused (NIST SP 800-207, tenet 3-6).
+"""The policy decision point: every face asks `decide`; what nothing allows is refused (NIST SP 800-207, tenets 3-6).
 
-Each app registers its actions with an `ActionRule`. A rule says which roles, which object grant and which OAuth 2.0
-scopes make an action possible. Later policies (Cedar) will narrow these answers; they will never widen them.
+A decision has three parts, each of which can only narrow the one before it: who has what (roles, object grants, OAuth
+scopes), under which conditions (Cedar policies: the product's own, the platform's, the tenant's), and what other apps
+of the ground know (stop buttons, an approval's conditions). The principal's identity is judged again every time.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 
+from governance.access import conditions
+from governance.access.assurance import assurance
+from governance.access.cedar.engine import Policy, PolicyBook, Verdict
+from governance.access.cedar.requests import request_of
+from governance.access.cedar.source import book_for
+from governance.access.conditions import Question
+from governance.access.facts import facts_of
 from governance.access.grants import has_grant
-from governance.decision import Decision
-from governance.errors import AccessDenied
-from governance.principals import PLATFORM_ROLES, Principal, Role
+from governance.access.recorder import recorder
+from governance.access.rules import (
+    ActionRule,
+    names_of,
+    register,
+    registered_actions,
+    rule_for,
+    rules_version,
+)
+from governance.decision import Decision, StepUp
+from governance.errors import AccessDenied, ObligationUnmet, StepUpRequired
+from governance.principals import PLATFORM_ROLES, Principal
 from governance.refs import ObjectRef
 
+__all__ = [
+    "ActionRule",
+    "Resource",
+    "decide",
+    "policy_version",
+    "register",
+    "registered_actions",
+    "require",
+    "require_obligations",
+]
+
 Resource = ObjectRef | models.Model | None
+# How long an answer may be kept whose policies look at the clock.
+CLOCK_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class ActionRule:
-    """What makes an action possible.
-
-    Allowed when (a role of the principal is in `roles` and fits the resource's tenant, or the principal's account
-    holds the django-guardian permission `grant` on the resource) and (no token limits the principal, or the token has
-    one of `scopes`). `anonymous` is for the few things that the world may read; `cross_tenant` lets a tenant role act
-    on an object that row security shows it although another tenant owns it (a published plugin).
-    """
-
-    action: str
-    roles: frozenset[Role] | set[Role] = field(default_factory=frozenset)
-    scopes: frozenset[str] | set[str] = field(default_factory=frozenset)
-    grant: str = ""
-    anonymous: bool = False
-    cross_tenant: bool = False
-
-
-_rules: dict[str, ActionRule] = {}
-_version: str | None = None
-
-
-def register(*rules: ActionRule) -> None:
-    """Make actions known. A second, different rule for one action is a programming error."""
-    global _version
-    for rule in rules:
-        if _rules.setdefault(rule.action, rule) != rule:
-            raise ValueError(f"The action {rule.action} is registered twice.")
-    _version = None
-
-
-def registered_actions() -> dict[str, ActionRule]:
-    """Every action that can be decided about, by name."""
-    return dict(_rules)
-
-
-def policy_version() -> str:
-    """A short digest of all rules in force; it is written beside every decision."""
-    global _version
-    if _version is None:
-        text = "\n".join(
-            f"{r.action} {sorted(r.roles)} {sorted(r.scopes)} {r.grant} {r.anonymous} {r.cross_tenant}"
-            for r in sorted(_rules.values(), key=lambda rule: rule.action)
-        )
-        _version = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return _version
+def policy_version(tenant_id: UUID | None = None) -> str:
+    """A short name of all rules and policies in force for a tenant's things; it is written beside every decision."""
+    return f"{rules_version()}.{book_for(tenant_id).version}"
 
 
 def decide(
@@ -77,25 +65,37 @@ def decide(
     resource: Resource = None,
     *,
     tenant_id: UUID | None = None,
-    context: dict[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> Decision:
-    """May `principal` do `action` on `resource`? Costs at most one query, for the object grant.
+    """May `principal` do `action` on `resource`?
 
     `tenant_id` says whose thing it is where the resource does not (an `ObjectRef`); without either, the principal's
-    own tenant is meant. `context` carries facts of the moment for conditional policies.
+    own tenant is meant. `context` carries facts of the moment for policies and conditions; their names are those of
+    the Cedar schema. Costs one query for an object grant, and what the conditions of the action's groups ask.
     """
     target = resource if isinstance(resource, ObjectRef) or resource is None else ObjectRef.of(resource)
     owner = tenant_id or getattr(resource, "tenant_id", None) or principal.tenant_id
-    allow, reason = _evaluate(principal, _rules.get(action), target, owner)
-    return Decision(
-        allow=allow,
-        action=action,
-        reasons=(reason,),
-        principal=principal,
-        target=target,
-        tenant_id=owner,
-        policy_version=policy_version(),
-    )
+    rule = rule_for(action)
+    allow, name, reason, help_ = _who_has_what(principal, rule, target, owner)
+    book = book_for(owner)
+    version = f"{rules_version()}.{book.version}"
+    question = Question(principal, action, target, owner, context or {})
+    if not allow or rule is None or rule.anonymous:
+        return _kept(
+            Decision(
+                allow,
+                action,
+                (reason,),
+                principal,
+                target,
+                owner,
+                policy_version=version,
+                rules=(name,),
+                helps=(help_,) if help_ else (),
+            ),
+            {},
+        )
+    return _under_conditions(question, book, version, (name, reason))
 
 
 def require(
@@ -104,39 +104,150 @@ def require(
     resource: Resource = None,
     *,
     tenant_id: UUID | None = None,
-    context: dict[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> Decision:
-    """Like `decide`, but raises `AccessDenied`, which every face audits and turns into a clear answer."""
+    """Like `decide`, but raises `AccessDenied`, which every face audits and turns into a clear answer.
+
+    Raises StepUpRequired when a stronger or fresher proof of identity is all that is missing.
+    """
     decision = decide(principal, action, resource, tenant_id=tenant_id, context=context)
-    if not decision.allow:
-        raise AccessDenied(
-            _("You may not do this."),
+    if decision.allow:
+        return decision
+    if decision.step_up is not None:
+        raise StepUpRequired(
+            decision.reasons[0],
             decision=decision,
-            hint=_("Ask an administrator of your organisation for the right “%(action)s”.")
-            % {"action": action},
+            hint=" ".join(decision.helps) or _("Prove who you are again."),
         )
-    return decision
+    raise AccessDenied(
+        _message(decision),
+        decision=decision,
+        hint=" ".join(decision.helps)
+        or _("Ask an administrator of your organisation for the right “%(action)s”.") % {"action": action},
+    )
 
 
-def _evaluate(
+def require_obligations(decision: Decision, *, fulfilled: frozenset[str]) -> None:
+    """Raise `ObligationUnmet` unless the caller can and did fulfil every obligation of an allowed decision.
+
+    A service that knows no obligations passes an empty set: a duty nobody fulfils is a refusal, never ignored.
+    """
+    if unmet := [duty for duty in decision.obligations if duty not in fulfilled]:
+        raise ObligationUnmet(
+            _("This is allowed on a condition that was not fulfilled: %(duties)s.")
+            % {"duties": ", ".join(unmet)},
+            decision=decision,
+            hint=_("Ask the person who approved it, or fulfil the condition first."),
+        )
+
+
+def _message(decision: Decision) -> str | Promise:
+    # Roles and grants are told in the audit log; to the person, the reason of a policy is what helps.
+    return (
+        decision.reasons[0] if decision.rules and _is_policy(decision.rules[0]) else _("You may not do this.")
+    )
+
+
+def _is_policy(rule: str) -> bool:
+    return not rule.startswith(("role ", "grant ", "none", "scope", "open"))
+
+
+def _who_has_what(
     principal: Principal, rule: ActionRule | None, target: ObjectRef | None, owner: UUID | None
-) -> tuple[bool, str]:
+) -> tuple[bool, str, str, str]:
+    """Whether roles, grants and scopes allow it; the rule that decided, its reason, and who can help."""
     if rule is None:
-        return False, "no rule allows this action"
+        return False, "none", "no rule allows this action", ""
     if rule.anonymous:
-        return True, "open to everybody"
+        return True, "open", "open to everybody", ""
     if not principal.is_authenticated:
-        return False, "not signed in"
+        return False, "none", "not signed in", str(_("Sign in, or send an access token."))
     if principal.scopes is not None and rule.scopes.isdisjoint(principal.scopes):
+        wanted = " or ".join(sorted(rule.scopes))
         return (
             False,
-            f"the token lacks the scope {' or '.join(sorted(rule.scopes)) or '(no token may do this)'}",
+            "scope",
+            f"the token lacks the scope {wanted or '(no token may do this)'}",
+            str(_("Ask for a token with the scope %(scope)s.") % {"scope": wanted}) if wanted else "",
         )
     for role in sorted(principal.roles & frozenset(rule.roles)):
         if role in PLATFORM_ROLES or owner == principal.tenant_id or rule.cross_tenant:
-            return True, f"role {role.value}"
+            return True, f"role {role.value}", f"role {role.value}", ""
     if rule.grant and target is not None and principal.user_id is not None and owner == principal.tenant_id:
         if has_grant(user_id=principal.user_id, permission=rule.grant, object_id=target.id):
-            return True, f"grant {rule.grant}"
-        return False, f"neither a role nor the grant {rule.grant} allows it"
-    return False, "no role of the principal allows it"
+            return True, f"grant {rule.grant}", f"grant {rule.grant}", ""
+        return False, "none", f"neither a role nor the grant {rule.grant} allows it", ""
+    return False, "none", "no role of the principal allows it", ""
+
+
+def _under_conditions(
+    question: Question, book: PolicyBook, version: str, who_has_what: tuple[str, str]
+) -> Decision:
+    names = names_of(question.action)
+    now = time.time()
+    request = request_of(
+        question,
+        groups=names - {question.action},
+        facts=facts_of(question.target, question.tenant_id),
+        now=now,
+    )
+    verdict = book.evaluate(request, names)
+    valid_until = now + CLOCK_S if book.watches_the_clock(names) else assurance(question.principal).until
+    rule, reason = who_has_what
+    if not verdict.allow:
+        return _kept(_refused_by(verdict, question, version), request)
+    found = conditions.findings(question, names)
+    refusals = [finding for finding in found if not finding.allow]
+    permits = [policy for policy in verdict.policies if policy.obligation]
+    duties = [finding for finding in found if finding.allow and finding.obligation]
+    return _kept(
+        Decision(
+            allow=not refusals,
+            action=question.action,
+            reasons=tuple(finding.reason for finding in refusals) or (reason,),
+            principal=question.principal,
+            target=question.target,
+            tenant_id=question.tenant_id,
+            obligations=()
+            if refusals
+            else (*(p.obligation for p in permits), *(finding.obligation for finding in duties)),
+            policy_version=version,
+            rules=tuple(finding.rule for finding in refusals)
+            or (rule, *(p.id for p in permits), *(finding.rule for finding in duties)),
+            helps=tuple(finding.help for finding in refusals if finding.help),
+            valid_until=valid_until,
+        ),
+        request,
+    )
+
+
+def _refused_by(verdict: Verdict, question: Question, version: str) -> Decision:
+    """A refusal in the words of the policies that made it; a step-up when that is all that any of them misses."""
+    policies = verdict.policies
+    wanted = [policy.step_up for policy in policies if policy.step_up is not None]
+    ages = [step.max_age_s for step in wanted if step.max_age_s]
+    return Decision(
+        allow=False,
+        action=question.action,
+        reasons=tuple(_reason(policy) for policy in policies)
+        or tuple(f"a policy could not be evaluated: {error}" for error in verdict.errors),
+        principal=question.principal,
+        target=question.target,
+        tenant_id=question.tenant_id,
+        policy_version=version,
+        rules=tuple(policy.id for policy in policies) or ("policy-error",),
+        helps=tuple(_(policy.help) for policy in policies if policy.help),
+        step_up=StepUp(max(step.level for step in wanted), min(ages, default=0))
+        if wanted and len(wanted) == len(policies)
+        else None,
+        valid_until=0.0,
+    )
+
+
+def _reason(policy: Policy) -> str:
+    return _(policy.reason) if policy.reason else f"the policy {policy.id} forbids it"
+
+
+def _kept(decision: Decision, request: dict[str, Any]) -> Decision:
+    recorder.note(decision, request)
+    return decision

@@ -11,17 +11,27 @@ register(
     ActionRule(
         "tenants.tenant.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN})
     ),
-    ActionRule("tenants.tenant.manage", roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM})),
+    ActionRule(
+        "tenants.tenant.manage",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM}),
+        groups=frozenset({"administer"}),
+    ),
     ActionRule("tenants.membership.view", roles=ADMINISTRATORS),
-    ActionRule("tenants.membership.manage", roles=ADMINISTRATORS | {Role.SYSTEM}),
+    ActionRule(
+        "tenants.membership.manage", roles=ADMINISTRATORS | {Role.SYSTEM}, groups=frozenset({"administer"})
+    ),
     ActionRule("access.application.view", roles=ADMINISTRATORS | {Role.DEVELOPER, Role.PARTNER}),
     ActionRule(
         "access.application.manage",
         roles=ADMINISTRATORS | {Role.PARTNER, Role.SYSTEM},
         scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
     ),
     ActionRule(
-        "access.grant.manage", roles=ADMINISTRATORS | {Role.SYSTEM}, scopes=frozenset({"tenant:manage"})
+        "access.grant.manage",
+        roles=ADMINISTRATORS | {Role.SYSTEM},
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
     ),
     ActionRule(
         "audit.entry.view",

@@ -16,5 +16,7 @@ register(
         roles=frozenset({Role.PARTNER, Role.TENANT_ADMIN, Role.SYSTEM}),
         scopes=frozenset({"plugins:write"}),
     ),
-    ActionRule("ethics.approval.decide", roles=frozenset({Role.ETHICS_OFFICER})),
+    ActionRule(
+        "ethics.approval.decide", roles=frozenset({Role.ETHICS_OFFICER}), groups=frozenset({"approve"})
+    ),
 )

@@ -11,8 +11,28 @@ KEEPERS = frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.SYSTEM})
 register(
     ActionRule("registry.model.view", roles=READERS, scopes=frozenset({"models:read"})),
     ActionRule("registry.version.view", roles=READERS, scopes=frozenset({"models:read"})),
-    ActionRule("registry.version.register", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
-    ActionRule("registry.version.evaluate", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
-    ActionRule("registry.version.hold", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
-    ActionRule("registry.version.retire", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
+    ActionRule(
+        "registry.version.register",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
+    ActionRule(
+        "registry.version.evaluate",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
+    ActionRule(
+        "registry.version.hold",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
+    ActionRule(
+        "registry.version.retire",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
 )

@@ -11,12 +11,23 @@ INVOKE_GRANT = "rollouts.invoke_endpoint"
 
 register(
     ActionRule("rollouts.endpoint.view", roles=READERS, scopes=frozenset({"models:read"})),
-    ActionRule("rollouts.endpoint.create", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
-    ActionRule("rollouts.endpoint.split", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
+    ActionRule(
+        "rollouts.endpoint.create",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
+    ActionRule(
+        "rollouts.endpoint.split",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"release"}),
+    ),
     ActionRule(
         "rollouts.endpoint.invoke",
         roles=frozenset({Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST}),
         scopes=frozenset({"models:infer"}),
         grant=INVOKE_GRANT,
+        groups=frozenset({"invoke"}),
     ),
 )

@@ -13,7 +13,13 @@ register(
         "serving.prediction.request", roles=CALLERS | {Role.SERVICE}, scopes=frozenset({"models:infer"})
     ),
     ActionRule("serving.batch.request", roles=READERS | {Role.SERVICE}, scopes=frozenset({"batch:write"})),
-    ActionRule("serving.batch.create", roles=CALLERS, scopes=frozenset({"batch:write"}), grant=INVOKE_GRANT),
+    ActionRule(
+        "serving.batch.create",
+        roles=CALLERS,
+        scopes=frozenset({"batch:write"}),
+        grant=INVOKE_GRANT,
+        groups=frozenset({"invoke"}),
+    ),
     # Jobs of others; one's own may always be seen and stopped.
     ActionRule("serving.batch.view", roles=READERS, scopes=frozenset({"batch:write"})),
     ActionRule(

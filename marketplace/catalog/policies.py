@@ -9,14 +9,21 @@ register(
     ActionRule("catalog.plugin.view", roles=EVERYBODY, scopes=frozenset({"plugins:read"}), cross_tenant=True),
     ActionRule("catalog.application.apply", anonymous=True),
     ActionRule("catalog.application.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR})),
-    ActionRule("catalog.application.decide", roles=frozenset({Role.PLATFORM_ADMIN})),
-    ActionRule("catalog.partner.verify", roles=frozenset({Role.PLATFORM_ADMIN})),
+    ActionRule(
+        "catalog.application.decide", roles=frozenset({Role.PLATFORM_ADMIN}), groups=frozenset({"approve"})
+    ),
+    ActionRule(
+        "catalog.partner.verify", roles=frozenset({Role.PLATFORM_ADMIN}), groups=frozenset({"administer"})
+    ),
     ActionRule("catalog.version.register", roles=frozenset({Role.SYSTEM})),
     ActionRule(
         "catalog.version.decide",
         roles=frozenset({Role.REVIEWER, Role.PARTNER, Role.SYSTEM}),
         scopes=frozenset({"plugins:write"}),
+        groups=frozenset({"approve"}),
     ),
-    ActionRule("catalog.version.publish", roles=frozenset({Role.SYSTEM})),
-    ActionRule("catalog.version.block", roles=frozenset({Role.PLATFORM_ADMIN})),
+    ActionRule("catalog.version.publish", roles=frozenset({Role.SYSTEM}), groups=frozenset({"release"})),
+    ActionRule(
+        "catalog.version.block", roles=frozenset({Role.PLATFORM_ADMIN}), groups=frozenset({"administer"})
+    ),
 )

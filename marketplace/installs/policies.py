@@ -12,8 +12,16 @@ register(
         roles=KEEPERS | {Role.DEVELOPER, Role.DATA_SCIENTIST, Role.PLATFORM_ADMIN, Role.AUDITOR},
         scopes=MANAGE | {"plugins:read"},
     ),
-    ActionRule("installs.installation.install", roles=KEEPERS, scopes=MANAGE),
-    ActionRule("installs.installation.upgrade", roles=KEEPERS, scopes=MANAGE),
-    ActionRule("installs.installation.suspend", roles=KEEPERS, scopes=MANAGE),
-    ActionRule("installs.installation.uninstall", roles=KEEPERS, scopes=MANAGE),
+    ActionRule(
+        "installs.installation.install", roles=KEEPERS, scopes=MANAGE, groups=frozenset({"administer"})
+    ),
+    ActionRule(
+        "installs.installation.upgrade", roles=KEEPERS, scopes=MANAGE, groups=frozenset({"administer"})
+    ),
+    ActionRule(
+        "installs.installation.suspend", roles=KEEPERS, scopes=MANAGE, groups=frozenset({"administer"})
+    ),
+    ActionRule(
+        "installs.installation.uninstall", roles=KEEPERS, scopes=MANAGE, groups=frozenset({"administer"})
+    ),
 )

@@ -22,7 +22,9 @@ register(
     # No scope opens these: a verdict is a person's, given in a session.
     ActionRule("review.submission.claim", roles=REVIEWER),
     ActionRule("review.submission.ask", roles=REVIEWER),
-    ActionRule("review.submission.decide", roles=REVIEWER),
+    ActionRule("review.submission.decide", roles=REVIEWER, groups=frozenset({"approve"})),
     ActionRule("review.check.view", roles=HOUSE),
-    ActionRule("review.check.configure", roles=frozenset({Role.PLATFORM_ADMIN})),
+    ActionRule(
+        "review.check.configure", roles=frozenset({Role.PLATFORM_ADMIN}), groups=frozenset({"administer"})
+    ),
 )

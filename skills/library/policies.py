@@ -12,11 +12,35 @@ INVOKE_GRANT = "library.invoke_skill"
 
 register(
     ActionRule("library.skill.view", roles=READERS, scopes=frozenset({"skills:invoke", "models:read"})),
-    ActionRule("library.version.register", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
-    ActionRule("library.version.activate", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
-    ActionRule("library.version.hold", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
-    ActionRule("library.version.retire", roles=KEEPERS, scopes=frozenset({"tenant:manage"})),
     ActionRule(
-        "library.skill.invoke", roles=CALLERS, scopes=frozenset({"skills:invoke"}), grant=INVOKE_GRANT
+        "library.version.register",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
+    ActionRule(
+        "library.version.activate",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"release"}),
+    ),
+    ActionRule(
+        "library.version.hold",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
+    ActionRule(
+        "library.version.retire",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
+    ActionRule(
+        "library.skill.invoke",
+        roles=CALLERS,
+        scopes=frozenset({"skills:invoke"}),
+        grant=INVOKE_GRANT,
+        groups=frozenset({"invoke"}),
     ),
 )

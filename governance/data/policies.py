@@ -1,0 +1,1 @@
+"""The actions of this app and who may do them."""

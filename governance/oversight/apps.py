@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class OversightConfig(AppConfig):
+    name = "governance.oversight"
+    label = "oversight"
+    verbose_name = _("Human oversight")
+
+    def ready(self) -> None:
+        from governance.oversight import policies  # noqa: F401  registers its actions
