@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import django
@@ -18,6 +19,7 @@ django.setup()
 from benchmarks import graphs
 from governance.access.principals import principal_for_user
 from governance.access.services import create_application
+from governance.principals import Factor, Signals
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.models import Tenant, User
@@ -32,7 +34,7 @@ def main(folder: Path) -> None:
     with platform_scope(), transaction.atomic():
         tenant = Tenant.objects.get(slug=accounts.COMPANY)
         admin = User.objects.get(username="tenant-admin")
-    principal = principal_for_user(admin, tenant_id=tenant.id)
+    principal = principal_for_user(admin, tenant_id=tenant.id, signals=Signals(Factor.PASSKEY, time.time()))
     with tenant_context(tenant.id), transaction.atomic():
         client = create_application(principal=principal, name="benchmark", scopes=["models:infer"])
         for model in graphs.make(folder):

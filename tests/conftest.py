@@ -11,6 +11,8 @@ import pytest
 from tests.services import TestServices
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
+
     from governance.principals import Principal, Role
     from governance.tenants.models import Tenant, User
 
@@ -33,6 +35,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
     recorder.background = False  # its thread would not see a test's transaction
     config.stash[_services] = services
+    _prove_forced_logins()
+
+
+def _prove_forced_logins() -> None:
+    """`Client.force_login` shows no factor, so it counts as a passkey just used."""
+    from django.contrib.auth.signals import user_logged_in
+
+    from governance.access.signals import remember_factor
+    from governance.principals import Factor
+
+    def remember(request: HttpRequest, **_kwargs: object) -> None:
+        if "REQUEST_METHOD" not in request.META:
+            remember_factor(request, Factor.PASSKEY)
+
+    user_logged_in.connect(remember, weak=False)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -131,8 +148,9 @@ def member(db: None) -> Callable[..., User]:
 def principal_for(member: Callable[..., User]) -> Callable[..., Principal]:
     """A fresh person's principal: `principal_for(org, Role.TENANT_ADMIN)`."""
     from governance.access.principals import principal_for_user
+    from tests.factories.governance import proven
 
     def build(tenant: Tenant, *roles: Role) -> Principal:
-        return principal_for_user(member(tenant, *roles), tenant_id=tenant.id)
+        return principal_for_user(member(tenant, *roles), tenant_id=tenant.id, signals=proven())
 
     return build

@@ -16,6 +16,7 @@ from django.utils.functional import SimpleLazyObject
 
 from governance.access.principals import principal_for_bearer, principal_for_user
 from governance.access.services import record_refusal
+from governance.access.signals import session_signals
 from governance.errors import AccessDenied, DomainError, NotFound
 from governance.ids import uuid7
 from governance.principals import ANONYMOUS, Principal
@@ -110,7 +111,9 @@ def find_principal(request: HttpRequest) -> Principal:
     if user is None or not user.is_authenticated:
         return ANONYMOUS
     chosen = request.session.get(SESSION_TENANT)
-    return principal_for_user(user, tenant_id=UUID(chosen) if chosen else None)
+    return principal_for_user(
+        user, tenant_id=UUID(chosen) if chosen else None, signals=session_signals(request)
+    )
 
 
 def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:

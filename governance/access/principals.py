@@ -11,9 +11,11 @@ from django.utils import timezone
 from oauth2_provider.models import get_access_token_model
 
 from governance.access.models import Application
-from governance.principals import ANONYMOUS, PLATFORM_ROLES, Principal, Role
+from governance.principals import ANONYMOUS, PLATFORM_ROLES, Principal, Role, Signals
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership, Tenant, User
+
+UNPROVEN = Signals()
 
 __all__ = ["memberships_of", "principal_for_bearer", "principal_for_user"]
 
@@ -25,7 +27,9 @@ def memberships_of(user: User) -> list[Membership]:
         return sorted(rows, key=lambda m: (m.tenant.kind != Tenant.Kind.PLATFORM, m.tenant.name))
 
 
-def principal_for_user(user: User, *, tenant_id: UUID | None = None) -> Principal:
+def principal_for_user(
+    user: User, *, tenant_id: UUID | None = None, signals: Signals = UNPROVEN
+) -> Principal:
     """The person in the tenant that was chosen, or in the first one; anonymous when there is none left."""
     if not user.is_active:
         return ANONYMOUS
@@ -40,6 +44,7 @@ def principal_for_user(user: User, *, tenant_id: UUID | None = None) -> Principa
         kind="user",
         principal_id=str(user.id),
         label=user.get_username(),
+        signals=signals,
     )
 
 
@@ -91,6 +96,7 @@ def _principal(
     label: str,
     scopes: frozenset[str] | None = None,
     accountable: UUID | None = None,
+    signals: Signals = UNPROVEN,
 ) -> Principal:
     return Principal(
         kind=kind,  # type: ignore[arg-type]
@@ -102,4 +108,5 @@ def _principal(
         user_id=user.id,
         accountable_user_id=accountable or user.id,
         platform=not roles.isdisjoint(PLATFORM_ROLES),
+        signals=signals,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable
 
 from django.db import transaction
@@ -11,11 +12,16 @@ from governance.access import services
 from governance.access.models import Application
 from governance.audit.services import platform_tenant_id
 from governance.ids import uuid7
-from governance.principals import SYSTEM, Role
+from governance.principals import SYSTEM, Factor, Role, Signals
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership, Tenant, User
 
 PASSWORD = "correct horse battery staple"
+
+
+def proven() -> Signals:
+    """The signals of somebody who has just used a passkey."""
+    return Signals(factor=Factor.PASSKEY, factor_at=time.time())
 
 
 def make_tenant(slug: str, *, kind: str) -> Tenant:

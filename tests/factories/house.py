@@ -13,7 +13,7 @@ from governance.ids import uuid7
 from governance.principals import Role
 from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.models import Membership, Tenant, User
-from tests.factories.governance import make_application, make_member, make_tenant
+from tests.factories.governance import make_application, make_member, make_tenant, proven
 from tests.factories.inference import make_endpoint, make_version
 from tests.factories.marketplace import package, upload
 from tests.factories.skills import make_skill
@@ -42,7 +42,7 @@ class House:
 
     def principal(self, role: Role) -> Any:
         """The person of a role."""
-        return principal_for_user(self.people[role.value])
+        return principal_for_user(self.people[role.value], signals=proven())
 
     def furnish(self, pieces: int) -> None:
         """So many more of everything that a list can show."""

@@ -19,7 +19,7 @@ DEVELOPER = Principal(
 
 @pytest.fixture(autouse=True)
 def rules(monkeypatch):
-    monkeypatch.setattr("governance.access.decisions._rules", dict(registered_actions()))
+    monkeypatch.setattr("governance.access.rules._rules", dict(registered_actions()))
     register(
         ActionRule("test.thing.use", roles={Role.DEVELOPER, Role.REVIEWER}, scopes={"models:infer"}),
         ActionRule("test.thing.read", anonymous=True),

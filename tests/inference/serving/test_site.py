@@ -18,7 +18,7 @@ import pytest
 
 from governance.principals import Role
 from governance.tenants.context import platform_scope, tenant_context
-from tests.factories.governance import bearer_token, make_application, make_member, make_tenant
+from tests.factories.governance import bearer_token, make_application, make_member, make_tenant, proven
 from tests.inference.serving.conftest import ROOT, free_port, wait_until_ready
 from tests.services import TestServices
 
@@ -71,7 +71,7 @@ class House:
     def principal(self) -> Principal:
         from governance.access.principals import principal_for_user
 
-        return principal_for_user(self.admin, tenant_id=self.tenant.id)
+        return principal_for_user(self.admin, tenant_id=self.tenant.id, signals=proven())
 
     def client(self, *, granted: bool = True) -> tuple[Application, str]:
         application, secret = make_application(self.tenant, scopes=["models:infer"], owner=self.admin)

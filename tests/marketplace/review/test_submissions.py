@@ -20,6 +20,7 @@ from marketplace.review.advancing import advance_submission
 from marketplace.review.lifecycle import due_date
 from marketplace.review.models import CheckRun, ReviewDecision, Submission
 from marketplace.review.settings import set_check
+from tests.factories.governance import proven
 from tests.factories.marketplace import ANSWERS, acting, approve, package, reload, run_checks, upload
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey", "site")]
@@ -111,7 +112,7 @@ def test_nobody_reviews_an_own_submission(partner, platform, member):
     with platform_scope(), transaction.atomic():
         person = User.objects.get(pk=partner.accountable_user_id)
         Membership.objects.create(user=person, tenant=platform, role=Role.REVIEWER)
-    as_reviewer = principal_for_user(person, tenant_id=platform.id)
+    as_reviewer = principal_for_user(person, tenant_id=platform.id, signals=proven())
     with acting(as_reviewer):
         with pytest.raises(Conflict) as refused:
             services.claim(principal=as_reviewer, submission_id=submission.id)

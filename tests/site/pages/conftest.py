@@ -27,11 +27,12 @@ class Person:
 def sign_in(db: None, member: Callable[..., User], valkey: None) -> Callable[..., Person]:
     """`sign_in(org, Role.TENANT_ADMIN)`: a fresh person with that role, signed in."""
     from governance.access.principals import principal_for_user
+    from tests.factories.governance import proven
 
     def build(tenant: Tenant, *roles: Role, client: Client | None = None) -> Person:
         user = member(tenant, *roles)
         browser = client or Client()
         browser.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-        return Person(browser, user, principal_for_user(user, tenant_id=tenant.id))
+        return Person(browser, user, principal_for_user(user, tenant_id=tenant.id, signals=proven()))
 
     return build
