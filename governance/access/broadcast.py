@@ -1,7 +1,7 @@
 """Telling every process that something it may have cached has changed: PostgreSQL NOTIFY.
 
 NOTIFY is part of the transaction, so a change and its announcement are both kept or both lost, and raw SQL is covered
-too where a trigger announces. Listeners that lose their connection keep cached answers for one second at most.
+too where a trigger announces. Every process hears through `governance.access.hub`, by one connection.
 """
 
 from __future__ import annotations
@@ -10,7 +10,23 @@ from django.db import connection
 
 CHANNEL = "openclaw"
 
-TOPICS = frozenset({"token", "application", "membership", "grant", "tenant", "endpoint", "policy"})
+TOPICS = frozenset(
+    {
+        "token",  # an access token, by the SHA-256 of it
+        "application",
+        "membership",  # of a user, or the user was enabled or disabled; by the user's id
+        "grant",  # of a user, by the user's id
+        "tenant",
+        "endpoint",
+        "policy",  # by the tenant's id; empty for the platform's
+        "session",  # a person's session, by the SHA-256 of its key
+        "user",  # what is known of a user's identity changed: factors, devices; by the user's id
+        "stop",  # a stop button, by the id of what is stopped
+        "asset",  # labels and facts, by the object's id
+        "plugin",  # a plugin version was blocked, held or released, by its id
+        "event",  # a security event arrived, by its id
+    }
+)
 
 
 def announce(topic: str, key: str) -> None:
