@@ -20,6 +20,7 @@ from asgiref.sync import sync_to_async
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import get_resolver
 
+from governance.access.hub import hub
 from inference.serving.asgi import application as inference_application
 from openclaw_site.routing import websocket_urlpatterns
 from openclaw_site.sockets import PrincipalSocket
@@ -61,6 +62,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         if message["type"] == "lifespan.startup":
             try:
                 await sync_to_async(_prepare)()
+                await sync_to_async(hub.start)()
                 await inference_application.startup()
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -68,5 +70,6 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await inference_application.shutdown()
+            await sync_to_async(hub.stop)()
             await send({"type": "lifespan.shutdown.complete"})
             return

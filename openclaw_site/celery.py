@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from celery.signals import worker_init
+from celery.signals import worker_init, worker_process_init, worker_process_shutdown
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openclaw_site.settings")
 
@@ -30,3 +30,19 @@ def refuse_unsafe_database_role(**kwargs: object) -> None:
     # The pool's threads do not survive the fork of the worker's children; each makes its own.
     connection.close()
     connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's wrapper has it
+
+
+@worker_process_init.connect
+def hear_of_changes(**kwargs: object) -> None:
+    """Each process that runs tasks listens for itself: nothing of the parent's connection survives the fork."""
+    from governance.access.hub import hub
+
+    hub.start(wait_s=0)
+
+
+@worker_process_shutdown.connect
+def hear_no_more(**kwargs: object) -> None:
+    """Close the connection in order."""
+    from governance.access.hub import hub
+
+    hub.stop()

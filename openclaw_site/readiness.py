@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from tuf.api.metadata import Metadata, Timestamp
 
+from governance.access.hub import MAX_AGE_UNHEARD_S, hub
 from openclaw_site.heartbeats import worker_states
 from skills.runtime.sandbox import sandbox_available
 
@@ -76,10 +77,17 @@ def _workers() -> str:
 
 
 def _inference() -> str:
-    """The hot route of this process, and whether it hears of revocations as they happen."""
+    """The hot route of this process."""
     from inference.serving.asgi import application
 
-    return "ok" if application.ready else "does not hear of changes; cached answers live one second"
+    return "ok" if application.started else "not started"
+
+
+def _changes() -> str:
+    """Whether this process hears of revocations as they happen. It obeys them within a second in either case."""
+    if hub.connected:
+        return "ok"
+    return f"changes are not heard of; cached answers live {MAX_AGE_UNHEARD_S:.0f} s"
 
 
 def _sandbox() -> str:
@@ -108,6 +116,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "disk": _disk,
     "workers": _workers,
     "inference": _inference,
+    "changes": _changes,
     "sandbox": _sandbox,
     "repository": _repository,
 }

@@ -63,8 +63,13 @@ class InferenceApplication:
         self._ready = False
 
     @property
+    def started(self) -> bool:
+        """Whether requests are taken."""
+        return self._ready
+
+    @property
     def ready(self) -> bool:
-        """Whether requests can be answered: started, and changes in the database are heard of."""
+        """Started, and changes in the database are heard of. Unheard of, answers are believed for a second only."""
         return self._ready and (self._listener is None or self._listener.connected)
 
     async def startup(self) -> None:

@@ -7,7 +7,7 @@ from inference.serving.listener import Listener
 from inference.serving.lookups import CachedLookups, Lookups
 from inference.serving.outcomes import OutcomeLog
 from inference.serving.predictions import Limits
-from inference.serving.sources import DatabaseSource, listener_connection, write_outcomes
+from inference.serving.sources import DatabaseSource, write_outcomes
 
 
 def build_application(
@@ -18,8 +18,7 @@ def build_application(
     if lookups is not None:
         return InferenceApplication(lookups, outcomes=outcomes, limits=limits)
     cached = CachedLookups(DatabaseSource())
-    listener = Listener(listener_connection, cached)
-    return InferenceApplication(cached, outcomes=outcomes, listener=listener, limits=limits)
+    return InferenceApplication(cached, outcomes=outcomes, listener=Listener(cached), limits=limits)
 
 
 application = build_application()

@@ -1,25 +1,16 @@
-"""Hearing of changes: PostgreSQL LISTEN on the channel that `governance.access.broadcast.announce` notifies."""
+"""The hot route's ear: hands what this process hears over to the event loop that serves."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
-import psycopg
-from psycopg import sql
-
-log = logging.getLogger(__name__)
-
-HEARTBEAT_S = 1.0
-RECONNECT_S = 0.5
-TIMEOUT_S = 3.0
+from governance.access.hub import CONNECT_S, Hub, hub
 
 
 class Hearer(Protocol):
-    """Who is told."""
+    """Who is told, in the event loop."""
 
     def heard(self, connected: bool) -> None:
         """Changes are heard of from now on, or no longer. Either way nothing from before may be believed."""
@@ -29,63 +20,36 @@ class Hearer(Protocol):
 
 
 class Listener:
-    """Keeps one connection of its own, checks every second that it lives, and connects again when it does not.
+    """A subscriber of the process's hub for one event loop."""
 
-    `connection` are psycopg's connection parameters, asked for at every attempt.
-    """
-
-    def __init__(
-        self, connection: Callable[[], Mapping[str, Any]], hearer: Hearer, *, channel: str = "openclaw"
-    ) -> None:
-        self._connection = connection
+    def __init__(self, hearer: Hearer, *, source: Hub = hub) -> None:
         self._hearer = hearer
-        self._channel = channel
-        self._task: asyncio.Task[None] | None = None
-        self._listening = asyncio.Event()
+        self._hub = source
+        self._ends: list[Callable[[], None]] = []
 
     @property
     def connected(self) -> bool:
         """Whether changes reach this process now."""
-        return self._listening.is_set()
+        return self._hub.connected
 
-    async def start(self, *, wait_s: float = TIMEOUT_S) -> None:
-        """Begin, and give the first connection `wait_s` to come about. It is not an error when it does not."""
-        self._task = asyncio.ensure_future(self._run())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._listening.wait(), wait_s)
+    async def start(self, *, wait_s: float = CONNECT_S) -> None:
+        """Subscribe, and give the hub's first connection `wait_s`. It is not an error when it does not come."""
+        loop = asyncio.get_running_loop()
+
+        def in_loop(call: Callable[..., None]) -> Callable[..., None]:
+            def hand_over(*arguments: object) -> None:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(call, *arguments)
+
+            return hand_over
+
+        self._ends = [
+            self._hub.subscribe(in_loop(self._hearer.invalidate)),
+            self._hub.subscribe_state(in_loop(self._hearer.heard)),
+        ]
+        await asyncio.to_thread(self._hub.start, wait_s=wait_s)
 
     async def stop(self) -> None:
-        """Close the connection."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except (psycopg.Error, OSError) as error:
-                log.warning(
-                    "changes are not heard of, trying again: %s", str(error).strip() or type(error).__name__
-                )
-            finally:
-                if self.connected:
-                    self._listening.clear()
-                    self._hearer.heard(False)
-            await asyncio.sleep(RECONNECT_S)
-
-    async def _listen(self) -> None:
-        parameters = {"connect_timeout": int(TIMEOUT_S), **self._connection()}
-        connection = await psycopg.AsyncConnection.connect(**parameters, autocommit=True)
-        async with connection:
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
-            # Whatever changed while nobody listened is forgotten here, after LISTEN took effect.
-            self._hearer.heard(True)
-            self._listening.set()
-            while True:
-                async for notification in connection.notifies(timeout=HEARTBEAT_S):
-                    topic, _separator, key = notification.payload.partition(":")
-                    self._hearer.invalidate(topic, key)
-                await asyncio.wait_for(connection.execute("SELECT 1"), TIMEOUT_S)
+        """Hear no more. The hub goes on for the rest of the process."""
+        while self._ends:
+            self._ends.pop()()

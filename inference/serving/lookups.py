@@ -150,15 +150,18 @@ class CachedLookups:
         """Forget what a change makes doubtful. An unknown topic clears everything."""
         if topic == "token":
             self._callers.discard(bytes.fromhex(key) if _is_checksum(key) else None)
-        elif topic in ("application", "membership"):
+        elif topic in ("application", "membership", "user"):
             self._callers.clear()
-        elif topic in ("grant", "policy"):
+        elif topic in ("grant", "policy", "stop", "asset"):
             self._generation += 1
         elif topic == "endpoint":
             self._generation += 1
             self._endpoints.clear()
             self._names.clear()
-        else:
+        elif topic not in (
+            "session",
+            "event",
+        ):  # of people at their browsers: nothing is remembered about them here
             self.clear()
 
     async def identify(self, token: str) -> Caller | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 import orjson
@@ -35,7 +35,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 INVOKE = "rollouts.endpoint.invoke"
-LISTENER_NAME = "openclaw listener"
 
 _OUTCOME_COLUMNS = {
     "id": "uuid",
@@ -58,8 +57,6 @@ _INSERT_OUTCOMES = (
     f"INSERT INTO {OutcomeRecord._meta.db_table} ({_NAMES}) "  # noqa: S608 - constants of this module
     f"SELECT {_NAMES} FROM json_to_recordset(%s::json) AS outcome({_TYPED}) ON CONFLICT DO NOTHING"
 )
-# Django's own arguments to psycopg, which mean nothing to an asynchronous connection of another kind.
-_DJANGO_ONLY = frozenset({"context", "cursor_factory", "prepare_threshold", "pool"})
 
 
 def _in_thread(function: Callable[P, R]) -> Callable[P, R]:
@@ -130,10 +127,3 @@ def write_outcomes(outcomes: Sequence[Outcome]) -> None:
             cursor.execute(_INSERT_OUTCOMES, [payload])
     except (DataError, IntegrityError) as error:
         raise UnacceptableOutcome(str(error).splitlines()[0]) from error
-
-
-def listener_connection() -> Mapping[str, Any]:
-    """psycopg's parameters for a connection beside Django's own."""
-    parameters = connection.get_connection_params()
-    shared = {key: value for key, value in parameters.items() if key not in _DJANGO_ONLY}
-    return shared | {"application_name": LISTENER_NAME}
