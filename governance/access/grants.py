@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from uuid import UUID
 
 from django.contrib.auth.models import Permission
@@ -14,13 +15,17 @@ from governance.tenants.models import User
 
 def has_grant(*, user_id: UUID, permission: str, object_id: str) -> bool:
     """Whether the account holds `app_label.codename` on exactly this object. One query."""
-    app_label, codename = permission.split(".", 1)
     return UserObjectPermission.objects.filter(
-        user_id=user_id,
-        object_pk=object_id,
-        permission__codename=codename,
-        permission__content_type__app_label=app_label,
+        user_id=user_id, object_pk=object_id, permission_id=_permission_id(permission)
     ).exists()
+
+
+@lru_cache(maxsize=1024)
+def _permission_id(permission: str) -> int:
+    """Permissions are made by migrations and never change their number afterwards."""
+    app_label, codename = permission.split(".", 1)
+    found = Permission.objects.get(codename=codename, content_type__app_label=app_label)
+    return int(found.pk)
 
 
 def give_grant(*, user: User, permission: str, target: models.Model) -> None:
