@@ -23,7 +23,7 @@ __all__ = ["memberships_of", "principal_for_bearer", "principal_for_user"]
 def memberships_of(user: User) -> list[Membership]:
     """The person's memberships in tenants that are not suspended, the platform's first, then by name."""
     with platform_scope(), transaction.atomic():
-        rows = Membership.objects.filter(user=user, tenant__suspended_at=None).select_related("tenant")
+        rows = Membership.in_force.filter(user=user, tenant__suspended_at=None).select_related("tenant")
         return sorted(rows, key=lambda m: (m.tenant.kind != Tenant.Kind.PLATFORM, m.tenant.name))
 
 
@@ -65,12 +65,9 @@ def principal_for_bearer(token: str) -> tuple[Principal, datetime] | None:
         user: User = row.user or application.service_user
         if not user.is_active:
             return None
-        roles = frozenset(
-            Role(role)
-            for role in Membership.objects.filter(user=user, tenant_id=application.tenant_id).values_list(
-                "role", flat=True
-            )
-        )
+        # A token outlives the hour that an elevation is for, so it never carries an elevated role.
+        lasting = Membership.objects.filter(user=user, tenant_id=application.tenant_id, expires_at=None)
+        roles = frozenset(Role(role) for role in lasting.values_list("role", flat=True))
     if not roles:
         return None
     principal = _principal(

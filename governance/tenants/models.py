@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from governance.ids import uuid7
@@ -76,6 +77,13 @@ class TenantModel(UUIDModel):
         abstract = True
 
 
+class InForce(models.Manager["Membership"]):
+    """Memberships that count now: an elevated role does until it ends."""
+
+    def get_queryset(self) -> models.QuerySet[Membership]:
+        return super().get_queryset().filter(models.Q(expires_at=None) | models.Q(expires_at__gt=Now()))
+
+
 class Membership(TenantModel):
     """A person's role in a tenant."""
 
@@ -88,6 +96,12 @@ class Membership(TenantModel):
         choices=[(r.value, r.value.replace("_", " ")) for r in Role if r is not Role.SYSTEM],
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    expires_at = models.DateTimeField(
+        _("ends"), null=True, blank=True, help_text=_("Set for an elevated role: it counts until then.")
+    )
+
+    objects = models.Manager()
+    in_force = InForce()
 
     class Meta:
         verbose_name = _("membership")
