@@ -25,6 +25,7 @@ TOPICS = frozenset(
         "asset",  # labels and facts, by the object's id
         "plugin",  # a plugin version was blocked, held or released, by its id
         "event",  # a security event arrived, by its id
+        "key",  # a tenant's keys were rotated or destroyed, by the tenant's id
     }
 )
 

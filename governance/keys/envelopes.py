@@ -1,0 +1,92 @@
+"""Sealing: bytes that only their tenant, for their purpose, as their object, can open again.
+
+A sealed message is AES-256-GCM (NIST SP 800-38D) with a fresh random nonce:
+
+    offset  bytes
+    0       4      magic `OCE` and the format version, 1
+    4       16     id of the data key (UUID)
+    20      12     nonce
+    32      n + 16 ciphertext and tag
+
+The associated data are the first 20 bytes, the tenant's id, the purpose and the object's id, each with its length.
+Sealed streams, for anything larger than a few megabytes, stand in `governance.keys.streams`.
+"""
+
+from __future__ import annotations
+
+import os
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+
+from governance.audit.services import platform_tenant_id
+from governance.keys.errors import Altered, NotSealed, Truncated
+from governance.keys.keyring import key_for_reading, key_for_sealing
+from governance.keys.streams import Binding, open_sealed, seal_stream, unseal_stream
+from governance.keys.usage import usage
+from governance.tenants.context import platform_scope
+
+__all__ = [
+    "data_key_of",
+    "open_sealed",
+    "seal",
+    "seal_for_platform",
+    "seal_stream",
+    "unseal",
+    "unseal_for_platform",
+    "unseal_stream",
+]
+
+MAGIC = b"OCE\x01"
+NONCE_BYTES = 12
+TAG_BYTES = 16
+HEADER_BYTES = len(MAGIC) + 16
+OVERHEAD_BYTES = HEADER_BYTES + NONCE_BYTES + TAG_BYTES
+
+
+def seal(data: bytes, *, tenant_id: UUID, purpose: str, object_id: str) -> bytes:
+    """Seal `data`; it grows by 48 bytes. Raises KeysUnavailable.
+
+    The caller acts in the tenant's row scope or in platform scope. A tenant's first key is made here.
+    """
+    binding = Binding(tenant_id, purpose, object_id)
+    key = key_for_sealing(tenant_id, purpose)
+    usage.note(key, len(data))
+    header = MAGIC + key.id.bytes
+    nonce = os.urandom(NONCE_BYTES)
+    return header + nonce + key.cipher.encrypt(nonce, data, binding.aad(header))
+
+
+def unseal(blob: bytes, *, tenant_id: UUID, purpose: str, object_id: str) -> bytes:
+    """Open what `seal` made. Raises a subclass of Unsealable, KeyDestroyed or KeysUnavailable."""
+    binding = Binding(tenant_id, purpose, object_id)
+    key_id = data_key_of(blob)
+    if len(blob) < OVERHEAD_BYTES:
+        raise Truncated
+    key = key_for_reading(key_id, tenant_id, purpose)
+    header, nonce = blob[:HEADER_BYTES], blob[HEADER_BYTES : HEADER_BYTES + NONCE_BYTES]
+    try:
+        return key.cipher.decrypt(nonce, blob[HEADER_BYTES + NONCE_BYTES :], binding.aad(header))
+    except InvalidTag as error:
+        raise Altered from error
+
+
+def seal_for_platform(data: bytes, *, purpose: str, object_id: str) -> bytes:
+    """Like `seal`, with the platform's own key: for what belongs to no single tenant, whoever asks."""
+    with platform_scope():
+        return seal(data, tenant_id=platform_tenant_id(), purpose=purpose, object_id=object_id)
+
+
+def unseal_for_platform(blob: bytes, *, purpose: str, object_id: str) -> bytes:
+    """Open what `seal_for_platform` made."""
+    with platform_scope():
+        return unseal(blob, tenant_id=platform_tenant_id(), purpose=purpose, object_id=object_id)
+
+
+def data_key_of(blob: bytes) -> UUID:
+    """The id of the data key that a sealed message says it needs. Raises NotSealed or Truncated."""
+    if blob[: len(MAGIC)] != MAGIC[: len(blob)]:
+        raise NotSealed
+    if len(blob) < HEADER_BYTES:
+        raise Truncated
+    return UUID(bytes=bytes(blob[len(MAGIC) : HEADER_BYTES]))
