@@ -39,6 +39,7 @@ class Config:
     web_workers: int = 1
     task_workers: int = 2
     allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     secret_key_file: Path | None = None
     metrics_token_file: Path | None = None
     prometheus_multiproc_dir: str = ""
@@ -66,6 +67,7 @@ class Config:
             web_workers=_number(environ, "OPENCLAW_WEB_WORKERS", default=1, least=1, most=64),
             task_workers=_number(environ, "OPENCLAW_TASK_WORKERS", default=2, least=1, most=256),
             allowed_hosts=tuple(host for host in hosts if host),
+            trusted_proxies=_networks(environ, "OPENCLAW_TRUSTED_PROXIES"),
             secret_key_file=_file(environ, "OPENCLAW_SECRET_KEY_FILE"),
             metrics_token_file=_file(environ, "OPENCLAW_METRICS_TOKEN_FILE"),
             prometheus_multiproc_dir=environ.get("PROMETHEUS_MULTIPROC_DIR", ""),
@@ -196,6 +198,18 @@ def _number(environ: Mapping[str, str], name: str, *, default: int, least: int, 
     if not text.isdecimal() or not least <= int(text) <= most:
         raise ConfigError(f"{name} is {text!r}; it must be a whole number from {least} to {most}.")
     return int(text)
+
+
+def _networks(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in environ.get(name, "").split(",") if part.strip())
+    for network in found:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError as error:
+            raise ConfigError(
+                f"{name} has {network!r}; write addresses or networks with commas between, e.g. 127.0.0.1,10.0.0.0/8."
+            ) from error
+    return found
 
 
 def _file(environ: Mapping[str, str], name: str) -> Path | None:

@@ -25,6 +25,8 @@ OPENCLAW_VAR = CONFIG.var
 PUBLIC_URL = CONFIG.public_url
 ALLOWED_HOSTS = list(CONFIG.hosts)
 CSRF_TRUSTED_ORIGINS = [CONFIG.public_url]
+# Whose X-Forwarded-For is believed: the proxies in front, as addresses or networks. Nobody's where it is empty.
+TRUSTED_PROXIES = list(CONFIG.trusted_proxies)
 METRICS_TOKEN = CONFIG.metrics_token
 # Set by the runner when there are several web processes: where they share their metrics.
 PROMETHEUS_MULTIPROC_DIR = CONFIG.prometheus_multiproc_dir
@@ -224,6 +226,7 @@ BATCH_LEASE_S = 15.0  # a worker that does not renew its lease for so long is ta
 BATCH_RENEW_S = 1.0
 BATCH_RETENTION_DAYS = 30
 OUTCOME_RETENTION_DAYS = 30
+DECISION_RETENTION_DAYS = 7
 
 # --- REST API ------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -287,6 +290,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 3600.0,
         "options": {"queue": "default", "expires": 3600.0},
     },
+    "policies.drop_old_records": {
+        "task": "policies.drop_old_records",
+        "schedule": 3600.0,
+        "options": {"queue": "default", "expires": 3600.0},
+    },
     "review.resume_stalled": {
         "task": "review.resume_stalled",
         "schedule": 5.0,
@@ -306,6 +314,16 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "installs.resume_stalled",
         "schedule": 5.0,
         "options": {"queue": "default", "expires": 5.0},
+    },
+    "privilege.end_due": {
+        "task": "privilege.end_due",
+        "schedule": 10.0,
+        "options": {"queue": "default", "expires": 10.0},
+    },
+    "privilege.propose_removals": {
+        "task": "privilege.propose_removals",
+        "schedule": 6 * 3600.0,
+        "options": {"queue": "default", "expires": 3600.0},
     },
     "ethics.expire": {"task": "ethics.expire", "schedule": 3600.0, "options": {"queue": "default"}},
 }

@@ -8,4 +8,4 @@ class AccessConfig(AppConfig):
     verbose_name = _("Access")
 
     def ready(self) -> None:
-        from governance.access import policies, schema  # noqa: F401  register actions and the API's security scheme
+        from governance.access import policies, schema, signals  # noqa: F401  register actions, schemes, receivers
