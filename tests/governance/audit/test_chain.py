@@ -5,7 +5,8 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from governance.audit.models import AuditEntry
-from governance.audit.services import record, verify
+from governance.audit.services import record
+from governance.audit.verification import verify
 from governance.principals import SYSTEM
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
@@ -29,7 +30,7 @@ def entries(org):
 
 
 def problems(org):
-    return next(report.problems for report in verify() if report.tenant.id == org.id)
+    return [str(problem) for report in verify(tenant=org.slug) for problem in report.problems]
 
 
 def tamper(services, statement):
