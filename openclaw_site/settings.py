@@ -171,6 +171,10 @@ AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_VERBOSE = False
 
 OAUTH2_PROVIDER_APPLICATION_MODEL = "access.Application"
+# The toolkit's own tables; named because ours refer to them.
+OAUTH2_PROVIDER_GRANT_MODEL = "oauth2_provider.Grant"
+OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth2_provider.AccessToken"
+OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL = "oauth2_provider.RefreshToken"
 OAUTH2_PROVIDER = {
     "SCOPES_BACKEND_CLASS": "governance.access.scopes.ApplicationScopes",
     "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
@@ -188,6 +192,10 @@ OAUTH2_PROVIDER = {
     "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
     "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME": True,
 }
+# RFC 9449: with nonces every proof is fresh by the server's own clock, at the price of a second request now and then.
+DPOP_NONCE_REQUIRED = False
+# What was heard of a device longer ago than this counts as unknown.
+DEVICE_POSTURE_MAX_AGE_S = 24 * 3600
 TOKEN_ENDPOINT_RATE = "60/m"  # per client address and client id
 PARTNER_SIGN_UP_RATE = "20/h"  # per client address
 
@@ -226,6 +234,7 @@ BATCH_LEASE_S = 15.0  # a worker that does not renew its lease for so long is ta
 BATCH_RENEW_S = 1.0
 BATCH_RETENTION_DAYS = 30
 OUTCOME_RETENTION_DAYS = 30
+ETHICS_APPROVAL_DAYS = 365  # how long an approval holds at most; 365 is the longest that makes sense
 DECISION_RETENTION_DAYS = 7
 
 # --- REST API ------------------------------------------------------------------------------------------------------
@@ -250,6 +259,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
         "ApprovalState": "governance.ethics.models.Approval.State",
+        "PolicyVersionState": "governance.policies.models.PolicyVersion.State",
         "PartnerApplicationState": "marketplace.catalog.models.PartnerApplication.State",
         "PluginVersionState": "marketplace.catalog.models.PluginVersion.State",
         "SubmissionState": "marketplace.review.models.Submission.State",
@@ -325,7 +335,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 6 * 3600.0,
         "options": {"queue": "default", "expires": 3600.0},
     },
-    "ethics.expire": {"task": "ethics.expire", "schedule": 3600.0, "options": {"queue": "default"}},
+    "ethics.expire": {
+        "task": "ethics.expire",
+        "schedule": 60.0,
+        "options": {"queue": "default", "expires": 60.0},
+    },
 }
 
 # --- Files, languages, logs ----------------------------------------------------------------------------------------

@@ -93,6 +93,25 @@ def django_db_setup(services: TestServices) -> Iterator[None]:
 
     connection.close()
     connection.close_pool()
+    from governance.policies.source import policies
+
+    policies.close()
+
+
+@pytest.fixture(autouse=True)
+def _policies_in_force(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Administrators' policies come from the database where a test has one; else the product's rules stand alone."""
+    from governance.access.cedar import source
+    from governance.access.recorder import recorder
+    from governance.policies.source import policies
+
+    if not {"db", "transactional_db"} & {*request.fixturenames} and not request.node.get_closest_marker(
+        "django_db"
+    ):
+        monkeypatch.setattr(source, "_source", source.ProductRulesOnly())
+    policies.forget()
+    yield
+    recorder.forget()
 
 
 @pytest.fixture

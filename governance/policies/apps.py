@@ -8,4 +8,11 @@ class PoliciesConfig(AppConfig):
     verbose_name = _("Policies")
 
     def ready(self) -> None:
+        from governance.access.cedar import source
+        from governance.access.recorder import recorder
         from governance.policies import actions  # noqa: F401  registers its actions
+        from governance.policies.records import keep
+        from governance.policies.source import policies
+
+        source.register(policies)
+        recorder.subscribe(keep)

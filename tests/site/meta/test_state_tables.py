@@ -15,6 +15,8 @@ from tests.states import every_step
 # A terminal state is a promise ("a published file is never changed"), so each is written down.
 TERMINAL = {
     "governance.ethics.states.APPROVAL_STATES": {"expired", "refused", "void"},
+    "governance.ethics.states.INCIDENT_STATES": {"closed"},
+    "governance.policies.states.VERSION_STATES": {"retired", "withdrawn"},
     "inference.registry.states.VERSION_STATES": {"retired"},
     "inference.serving.batch.states.JOB_STATES": {"cancelled", "failed", "succeeded"},
     "inference.serving.batch.states.SHARD_STATES": {"cancelled", "done", "failed"},
