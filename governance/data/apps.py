@@ -8,4 +8,10 @@ class DataConfig(AppConfig):
     verbose_name = _("Data governance")
 
     def ready(self) -> None:
-        from governance.data import policies  # noqa: F401  registers its actions
+        from governance.access import facts
+        from governance.data import policies, selectors  # noqa: F401  registers its actions
+        from governance.data.placement import Placer
+        from governance.tenants.tasks import set_placer
+
+        facts.register(selectors.facts)
+        set_placer(Placer())

@@ -1,1 +1,42 @@
 """The actions of this app and who may do them."""
+
+from governance.access.decisions import ActionRule, register
+from governance.principals import Role
+
+STEWARDS = frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.SYSTEM})
+READERS = STEWARDS | {Role.PLATFORM_ADMIN, Role.AUDITOR, Role.DEVELOPER}
+READ = frozenset({"models:read"})
+MANAGE = frozenset({"tenant:manage"})
+ADMINISTER = frozenset({"administer"})
+
+register(
+    ActionRule("data.asset.view", roles=READERS, scopes=READ),
+    ActionRule("data.asset.register", roles=STEWARDS | {Role.DEVELOPER}, scopes=MANAGE),
+    ActionRule("data.asset.label", roles=STEWARDS, scopes=MANAGE, groups=ADMINISTER),
+    ActionRule("data.asset.describe", roles=STEWARDS, scopes=MANAGE, groups=ADMINISTER),
+    ActionRule(
+        "data.asset.request_declassification",
+        roles=frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST}),
+        groups=ADMINISTER,
+    ),
+    ActionRule("data.asset.declassify", roles=frozenset({Role.TENANT_ADMIN}), groups=frozenset({"approve"})),
+    ActionRule("data.dataset.read", roles=STEWARDS, scopes=MANAGE, groups=frozenset({"read_data"})),
+    ActionRule("data.work.place", roles=frozenset({Role.SYSTEM}), groups=frozenset({"move_data"})),
+    ActionRule(
+        "data.placement.view",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.AUDITOR, Role.DATA_SCIENTIST}),
+        scopes=READ,
+    ),
+    ActionRule("data.pool.manage", roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM}), groups=ADMINISTER),
+    ActionRule(
+        "data.erasure.view",
+        roles=frozenset({Role.TENANT_ADMIN, Role.PLATFORM_ADMIN, Role.AUDITOR, Role.SYSTEM}),
+        scopes=MANAGE,
+    ),
+    ActionRule(
+        "data.erasure.request",
+        roles=frozenset({Role.TENANT_ADMIN, Role.SYSTEM}),
+        scopes=MANAGE,
+        groups=ADMINISTER,
+    ),
+)
