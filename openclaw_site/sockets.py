@@ -1,41 +1,58 @@
-"""WebSockets: origin check, the session's principal, and its language, before any consumer is reached."""
+"""WebSockets: origin check, the principal of a session or a bearer token, before any consumer is reached."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
-from uuid import UUID
 
-from channels.auth import AuthMiddlewareStack
-from channels.db import database_sync_to_async
+from asgiref.sync import sync_to_async
 from channels.security.websocket import AllowedHostsOriginValidator
+from django.core.handlers.asgi import ASGIRequest
+from django.db import close_old_connections
 
-from governance.access.middleware import SESSION_TENANT
-from governance.access.principals import principal_for_user
-from governance.principals import ANONYMOUS
+from governance.access.middleware import find_principal
+from governance.access.standing import Credential, credential_of, with_session
+from governance.errors import DomainError
+from governance.principals import ANONYMOUS, Principal
 
 
-def _principal(scope: dict[str, Any]) -> Any:
-    user = scope.get("user")
-    if user is None or not user.is_authenticated:
-        return ANONYMOUS
-    chosen = scope["session"].get(SESSION_TENANT)
-    return principal_for_user(user, tenant_id=UUID(chosen) if chosen else None)
+def _identify(request: ASGIRequest) -> tuple[Principal, Credential | None]:
+    """The same answer that any page or API call would get with these headers."""
+    close_old_connections()
+    try:
+        credential = credential_of(request)
+        found = find_principal(with_session(request, credential.session_key if credential else ""))
+        return found, credential
+    except DomainError:  # a bearer token whose proof is wrong, say: nobody then
+        return ANONYMOUS, None
+    finally:
+        close_old_connections()
 
 
 class _WithPrincipal:
     def __init__(self, inner: Any) -> None:
-        self.inner = inner
+        self._inner = inner
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        principal = await database_sync_to_async(_principal)(scope)
-        await self.inner(scope | {"principal": principal}, receive, send)
+        request = ASGIRequest(scope | {"type": "http", "method": "GET"}, BytesIO())
+        principal, credential = await sync_to_async(_identify, thread_sensitive=False)(request)
+        known = {"principal": principal, "credential": credential, "cookies": request.COOKIES}
+        await self._inner(scope | known, receive, send)
 
 
 class PrincipalSocket:
-    """`scope["principal"]` for every consumer; a foreign Origin never gets that far."""
+    """`scope["principal"]` and `scope["credential"]` for every consumer; a foreign Origin never gets that far.
+
+    A program names no Origin. It is let through with a bearer token, which no page of another site could send.
+    """
 
     def __init__(self, inner: Any) -> None:
-        self._application = AllowedHostsOriginValidator(AuthMiddlewareStack(_WithPrincipal(inner)))
+        self._with_principal = _WithPrincipal(inner)
+        self._validated = AllowedHostsOriginValidator(self._with_principal)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._application(scope, receive, send)
+        headers = dict(scope["headers"])
+        if b"origin" not in headers and headers.get(b"authorization", b"")[:7].lower() == b"bearer ":
+            await self._with_principal(scope, receive, send)
+        else:
+            await self._validated(scope, receive, send)

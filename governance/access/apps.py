@@ -9,3 +9,7 @@ class AccessConfig(AppConfig):
 
     def ready(self) -> None:
         from governance.access import policies, schema, signals  # noqa: F401  register actions, schemes, receivers
+        from governance.access.causes import DecisionJudge
+        from governance.tenants import checkpoints
+
+        checkpoints.register(DecisionJudge())

@@ -12,19 +12,19 @@ from inference.serving.batch.retention import drop_old_jobs
 from inference.serving.batch.worker import run_shard as compute
 
 
-@shared_task(name="batch.plan", base=TenantTask)
+@shared_task(name="batch.plan", base=TenantTask, when_revoked=staticmethod(progress.end_revoked))
 def plan(job_id: str) -> None:
     """Cut a job into shards."""
     progress.plan(UUID(job_id))
 
 
-@shared_task(name="batch.run_shard", base=TenantTask)
+@shared_task(name="batch.run_shard", base=TenantTask, when_revoked=staticmethod(progress.end_revoked))
 def run_shard(shard_id: str) -> None:
     """Compute a shard."""
     compute(UUID(shard_id))
 
 
-@shared_task(name="batch.join", base=TenantTask)
+@shared_task(name="batch.join", base=TenantTask, when_revoked=staticmethod(progress.end_revoked))
 def join(job_id: str) -> None:
     """Put the results of a job together."""
     progress.join(UUID(job_id))

@@ -13,6 +13,7 @@ from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.principals import Principal
 from governance.refs import ObjectRef
+from governance.tenants.checkpoints import Cause
 from governance.tenants.models import Tenant
 from governance.tenants.tasks import enqueue
 from marketplace.catalog.manifest import Manifest
@@ -106,7 +107,8 @@ def approve_version(*, principal: Principal, version_id: UUID, approvals: int) -
     require(principal, "catalog.version.decide", version)
     version.approvals = approvals
     _move(version, State.APPROVED, principal=principal, also=["approvals"])
-    enqueue("distribution.publish", queue="publish", plugin_version_id=version.id)
+    # An approval stands when its reviewer leaves; what must still be good is asked about the partner's tenant.
+    enqueue("distribution.publish", queue="publish", cause=Cause.house(None), plugin_version_id=version.id)
     return version
 
 
@@ -166,7 +168,7 @@ def block_version(*, principal: Principal, version_id: UUID, reason: str) -> Plu
     version.blocked_reason = reason.strip()
     _move(version, State.BLOCKED, principal=principal, reason=reason, also=["blocked_at", "blocked_reason"])
     tell(version, Step.BLOCKED, principal=principal, detail=reason.strip())
-    enqueue("distribution.withdraw", queue="publish", plugin_version_id=version.id)
+    enqueue("distribution.withdraw", queue="publish", cause=Cause.house(None), plugin_version_id=version.id)
     return version
 
 

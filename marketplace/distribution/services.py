@@ -20,6 +20,7 @@ from governance.audit.services import record
 from governance.errors import DomainError
 from governance.principals import SYSTEM
 from governance.refs import ObjectRef
+from governance.tenants.checkpoints import Cause, checkpoint
 from governance.tenants.context import platform_scope
 from governance.tenants.tasks import enqueue
 from marketplace.catalog.models import PluginVersion
@@ -80,7 +81,10 @@ def publish(*, plugin_version_id: UUID) -> None:
             return
         version = release.plugin_version
         try:
+            partner = Cause.house(version.tenant_id)
+            checkpoint(partner)
             _add_to_repository(version, release.target_path)
+            checkpoint(partner)
             _fetch_back(version, release.target_path)
             _finish(release)
         except (DomainError, OSError) as error:

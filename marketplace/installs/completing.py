@@ -22,6 +22,7 @@ from governance.audit.services import record
 from governance.errors import Conflict, DomainError
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
+from governance.tenants.checkpoints import Cause, checkpoint
 from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.tasks import enqueue
 from inference.registry.models import ModelVersion
@@ -81,14 +82,27 @@ def _begin(installation_id: UUID) -> Installation | None:
         return installation
 
 
+def cause_of(installation: Installation) -> Cause:
+    """Who has it installed, from its row: whoever sends the work again, this is asked between its steps."""
+    return Cause(
+        kind="user",
+        id=str(installation.requested_by_id),
+        tenant_id=installation.tenant_id,
+        accountable_user_id=installation.requested_by_id,
+        action="installs.installation.install",
+    )
+
+
 def _bring_in(installation: Installation, folder: Path, principal: Principal) -> list[dict[str, Any]]:
-    version = installation.version
+    version, cause = installation.version, cause_of(installation)
+    checkpoint(cause)
     if version.state != PluginVersion.State.PUBLISHED:
         raise Conflict(_("This version is not published any more."))
     archive, root = folder / "package.zip", folder / "package"
     # After a long stop of the whole site its own metadata may have run out; the beat has not come round yet.
     ensure_repository()
     download_verified(version.target_path, archive, sha256=version.sha256)
+    checkpoint(cause)
     extract(archive, root)
     manifest = read_manifest(root)
     # What this version gave the tenant before, and was held back with it, is the same verified content.
@@ -96,8 +110,10 @@ def _bring_in(installation: Installation, folder: Path, principal: Principal) ->
     source = ObjectRef.of(version, digest=version.sha256)
     produced: list[dict[str, Any]] = []
     for spec in manifest.models:
+        checkpoint(cause)
         produced += _bring_in_model(spec, manifest, root, source, principal)
     for skill in manifest.skills:
+        checkpoint(cause)
         made = register_skill_version(
             principal=principal,
             skill_name=skill.name,
@@ -177,6 +193,14 @@ def _end(
         )
 
 
+def end_revoked(reason: str, *, installation_id: UUID | str) -> None:
+    """Whoever had it installed may no longer: it has failed, and says so."""
+    with platform_scope(), transaction.atomic():
+        installation = Installation.objects.filter(pk=installation_id, state=State.INSTALLING).first()
+    if installation is not None:
+        _end(installation, State.FAILED, error=reason)
+
+
 def clear(*, installation_id: UUID) -> None:
     """After uninstalling: retire the plugin's skills, and its model versions that receive no traffic."""
     with platform_scope(), transaction.atomic():
@@ -211,5 +235,10 @@ def resume_stalled() -> int:
             if installation.attempts >= MAX_ATTEMPTS:
                 _end(installation, State.FAILED, error=_("The work was interrupted several times."))
                 continue
-            enqueue("installs.complete", queue="default", installation_id=installation.id)
+            enqueue(
+                "installs.complete",
+                queue="default",
+                cause=cause_of(installation),
+                installation_id=installation.id,
+            )
     return len(stalled)

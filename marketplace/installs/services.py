@@ -14,6 +14,7 @@ from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.principals import Principal
 from governance.refs import ObjectRef
+from governance.tenants.checkpoints import Cause
 from governance.tenants.tasks import enqueue
 from marketplace.catalog.models import PluginVersion
 from marketplace.catalog.publication import Step
@@ -131,7 +132,7 @@ def uninstall(*, principal: Principal, installation_id: UUID, reason: str = "") 
     _move(installation, State.UNINSTALLED, principal=principal)
     installation.grants.all().delete()
     _audit(installation, principal, "uninstall", reason=reason)
-    enqueue("installs.clear", queue="default", installation_id=installation.id)
+    enqueue("installs.clear", queue="default", cause=Cause.house(None), installation_id=installation.id)
     return installation
 
 

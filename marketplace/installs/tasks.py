@@ -8,7 +8,7 @@ from governance.tenants.tasks import TenantTask
 from marketplace.installs import completing
 
 
-@shared_task(name="installs.complete", base=TenantTask)
+@shared_task(name="installs.complete", base=TenantTask, when_revoked=staticmethod(completing.end_revoked))
 def complete(installation_id: str) -> None:
     """Download, verify, unpack and register."""
     completing.complete(installation_id=UUID(installation_id))

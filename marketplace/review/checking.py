@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from governance.access.decisions import require
 from governance.errors import Conflict, DomainError
 from governance.principals import SYSTEM, Principal
+from governance.tenants.checkpoints import Cause, Revoked, checkpoint
 from governance.tenants.context import platform_scope
 from governance.tenants.tasks import enqueue
 from marketplace.catalog.services import register_version
@@ -58,9 +59,9 @@ def start_checks(submission: Submission, *, principal: Principal) -> None:
                 required=item.required,
                 lease_until=timezone.now() + QUEUE_PATIENCE,
             )
-            enqueue("review.run_check", queue="checks", run_id=run.id)
+            enqueue("review.run_check", queue="checks", cause=cause_of(submission), run_id=run.id)
     # Also when no check is enabled, so that the submission does not wait for ever.
-    enqueue("review.conclude_checks", queue="checks", submission_id=submission.id)
+    enqueue("review.conclude_checks", queue="checks", cause=Cause.house(None), submission_id=submission.id)
 
 
 def execute(*, run_id: UUID) -> None:
@@ -69,10 +70,34 @@ def execute(*, run_id: UUID) -> None:
     if lease is None:
         return
     run, archive = lease
-    with CheckContext(archive=archive) as context, _lease_kept(run):
-        outcome = run_check(get_check(run.name), context)
+    cause = cause_of(run.submission)
+    try:
+        checkpoint(cause)
+        with CheckContext(archive=archive) as context, _lease_kept(run):
+            outcome = run_check(get_check(run.name), context)
+        checkpoint(cause)
+    except Revoked as revoked:
+        outcome = CheckOutcome(CheckStatus.ERROR, (), str(revoked))
     if _finish(run, outcome):
         conclude(submission_id=run.submission_id)
+
+
+def end_revoked(reason: str, *, run_id: UUID | str) -> None:
+    """Whoever uploaded the package may no longer: the check ends as an error that says so, and can be run again."""
+    lease = _take(UUID(str(run_id)))
+    if lease is not None and _finish(lease[0], CheckOutcome(CheckStatus.ERROR, (), reason)):
+        conclude(submission_id=lease[0].submission_id)
+
+
+def cause_of(submission: Submission) -> Cause:
+    """Who has the package checked, from its row."""
+    return Cause(
+        kind="user",
+        id=str(submission.uploaded_by_id),
+        tenant_id=submission.tenant_id,
+        accountable_user_id=submission.uploaded_by_id,
+        action="review.submission.upload",
+    )
 
 
 @contextmanager
@@ -227,7 +252,7 @@ def retry_check(*, principal: Principal, submission_id: UUID, name: str = "") ->
         run.state, run.status, run.attempts = Run.QUEUED, "", 0
         run.lease_until = timezone.now() + QUEUE_PATIENCE
         run.save(update_fields=["state", "status", "attempts", "lease_until"])
-        enqueue("review.run_check", queue="checks", run_id=run.id)
+        enqueue("review.run_check", queue="checks", cause=cause_of(submission), run_id=run.id)
     return submission
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.utils import translation
 
+from governance.access.decisions import decide
+from governance.access.hub_sockets import StandingConsumer
+from governance.access.standing import REFUSED
+from governance.decision import Decision
 from governance.errors import DomainError
 from governance.principals import Principal
 from governance.tenants.context import RowScope, row_scope
@@ -19,48 +23,47 @@ from marketplace.review import selectors
 from marketplace.review.live import group_of
 from marketplace.review.serializers import submission_json
 
-REFUSED = 4403
 
+class SubmissionConsumer(StandingConsumer):
+    """`/ws/submissions/<id>/`: sends `{"type": "submission", "submission": {…}}` at once and after every change.
 
-class SubmissionConsumer(AsyncWebsocketConsumer):
-    """`/ws/submissions/<id>/`: sends `{"type": "submission", "submission": {…}}` at once and after every change."""
+    The socket only tells; whatever a client says is ignored.
+    """
 
     group = ""
 
-    async def connect(self) -> None:
-        self.submission_id: UUID = self.scope["url_route"]["kwargs"]["submission_id"]
-        state = await self._read()
-        if state is None:
-            await self.close(code=REFUSED)
-            return
+    def decision(self, principal: Principal) -> Decision:
+        submission = selectors.find_submission(self.submission_id)
+        return decide(principal, "review.submission.view", submission)
+
+    async def opened(self) -> None:
+        # Joined before the state is read, so that no change falls between the two.
         self.group = group_of(self.submission_id)
         await self.channel_layer.group_add(self.group, self.channel_name)
-        await self.accept()
-        # Read again: what happened between the first look and the subscription must not be missed.
         await self._send_state()
 
-    async def disconnect(self, code: int) -> None:
+    async def closed(self) -> None:
         if self.group:
             await self.channel_layer.group_discard(self.group, self.channel_name)
-
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """The socket only tells; whatever a client says is ignored."""
 
     async def submission_changed(self, event: dict[str, Any]) -> None:
         """Somebody changed the submission."""
         await self._send_state()
 
+    @property
+    def submission_id(self) -> UUID:
+        """The submission of the address."""
+        scope: Mapping[str, Any] = self.scope
+        found: UUID = scope["url_route"]["kwargs"]["submission_id"]
+        return found
+
     async def _send_state(self) -> None:
-        state = await self._read()
-        if state is None:  # the right was taken away while the page was open
+        language = self.scope.get("cookies", {}).get("openclaw_language", "en")
+        state = await database_sync_to_async(_state)(self.principal, self.submission_id, language)
+        if state is None:  # gone meanwhile
             await self.close(code=REFUSED)
             return
         await self.send(json.dumps({"type": "submission", "submission": state}, cls=DjangoJSONEncoder))
-
-    async def _read(self) -> dict[str, Any] | None:
-        language = self.scope.get("cookies", {}).get("openclaw_language", "en")
-        principal = self.scope["principal"]  # type: ignore[typeddict-item]
-        return await database_sync_to_async(_state)(principal, self.submission_id, language)
 
 
 def _state(principal: Principal, submission_id: UUID, language: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from governance.tenants.tasks import TenantTask
 from marketplace.review import advancing, checking
 
 
-@shared_task(name="review.run_check", base=TenantTask)
+@shared_task(name="review.run_check", base=TenantTask, when_revoked=staticmethod(checking.end_revoked))
 def run_check(run_id: str) -> None:
     """One check of one submission."""
     checking.execute(run_id=UUID(run_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -19,10 +20,14 @@ from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from governance.access.decisions import decide
 from governance.access.requests import principal_of
+from governance.access.standing import standing_of
+from governance.decision import Decision
 from governance.errors import Conflict
+from governance.principals import Principal
 from inference.serving.batch import files
-from inference.serving.batch.selectors import visible_jobs, with_progress
+from inference.serving.batch.selectors import find_job, seeing, visible_jobs, with_progress
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
 from inference.serving.models import BatchJob
 
@@ -121,7 +126,8 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         response: StreamingHttpResponse
         if isinstance(request._request, ASGIRequest):
             # Read piece by piece: a FileResponse would be loaded whole under ASGI.
-            response = StreamingHttpResponse(_pieces(path))
+            standing = standing_of(request._request, lambda principal: _may_see(principal, job.id))
+            response = StreamingHttpResponse(standing.while_it_stands(_pieces(path)))
         else:
             response = FileResponse(path.open("rb"))
         response["Content-Type"] = "application/x-ndjson"
@@ -129,6 +135,11 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         response["Content-Length"] = str(job.result_bytes)
         response["Digest"] = f"sha-256={job.result_sha256}"
         return response
+
+
+def _may_see(principal: Principal, job_id: UUID) -> Decision:
+    job = find_job(job_id)
+    return decide(principal, seeing(principal, job), job)
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

@@ -27,7 +27,7 @@ from governance.tenants.tasks import enqueue
 from inference.serving.batch import files
 from inference.serving.batch.events import publish
 from inference.serving.batch.reading import RawRow, UnreadableFile, read_header, read_rows
-from inference.serving.batch.services import QUEUE, end_job
+from inference.serving.batch.services import QUEUE, cause_of, end_job
 from inference.serving.batch.states import JOB_STATES, SHARD_STATES
 from inference.serving.models import BatchJob, BatchShard
 
@@ -80,7 +80,7 @@ def plan(job_id: UUID) -> None:
         locked.save(update_fields=["state", "row_count", "started_at", "sent_at"])
         BatchShard.objects.bulk_create(shards, batch_size=1000)
         for shard in shards:
-            enqueue("batch.run_shard", queue=QUEUE, shard_id=shard.id)
+            enqueue("batch.run_shard", queue=QUEUE, cause=cause_of(job), shard_id=shard.id)
         publish(locked)
 
 
@@ -142,7 +142,7 @@ def complete(lease: Lease, *, rows_done: int, rows_bad: int, sha256: str) -> boo
         if not job.shards.exclude(state=Shard.DONE).exists():
             job.sent_at = timezone.now()
             job.save(update_fields=["sent_at"])
-            enqueue("batch.join", queue=QUEUE, job_id=job.id)
+            enqueue("batch.join", queue=QUEUE, cause=cause_of(job), job_id=job.id)
         publish(job)
     return True
 
@@ -154,6 +154,18 @@ def give_up(lease: Lease, error: str) -> None:
         shard = _held(lease)
         if job is not None and shard is not None and job.state == Job.RUNNING:
             _fail_shard(shard, job, error)
+
+
+def end_revoked(reason: str, *, job_id: UUID | str = "", shard_id: UUID | str = "") -> None:
+    """Whoever had the job done may no longer: it ends, what was computed is dropped, and it says why."""
+    with transaction.atomic():
+        if shard_id:
+            job_id = BatchShard.objects.filter(pk=shard_id).values_list("job_id", flat=True)[:1].get()
+        job = _lock_job(UUID(str(job_id)))
+        if job is not None and job.finished_at is None:
+            end_job(job, Job.CANCELLED, error=reason)
+            _record(job, "serving.batch.cancel", reason)
+            transaction.on_commit(lambda: files.remove_shards(job))
 
 
 def join(job_id: UUID) -> None:
@@ -218,7 +230,7 @@ def resume_stalled() -> int:
             for job in jobs:
                 BatchJob.objects.filter(pk=job.pk).update(sent_at=now)
                 with tenant_context(job.tenant_id):
-                    enqueue(name, queue=QUEUE, job_id=job.id)
+                    enqueue(name, queue=QUEUE, cause=cause_of(job), job_id=job.id)
         return len(lapsed) + len(waiting) + len(unplanned) + len(unjoined)
 
 
@@ -293,7 +305,7 @@ def _release(shard: BatchShard) -> None:
 def _send_again(shard: BatchShard) -> None:
     BatchShard.objects.filter(pk=shard.pk).update(sent_at=timezone.now(), sent_count=F("sent_count") + 1)
     with tenant_context(shard.tenant_id):
-        enqueue("batch.run_shard", queue=QUEUE, shard_id=shard.id)
+        enqueue("batch.run_shard", queue=QUEUE, cause=cause_of(shard.job), shard_id=shard.id)
 
 
 def _fail_shard(shard: BatchShard, job: BatchJob, error: str) -> None:

@@ -43,11 +43,21 @@ def is_own(principal: Principal, job: BatchJob) -> bool:
     )
 
 
-def job_for(principal: Principal, job_id: UUID) -> BatchJob:
-    """A job that the principal may see. Raises NotFound or AccessDenied."""
+def find_job(job_id: UUID) -> BatchJob:
+    """A job that row security shows. Raises NotFound."""
     job = BatchJob.objects.select_related("endpoint", "model_version__model").filter(pk=job_id).first()
     if job is None:
         raise NotFound(_("There is no such batch job."))
-    action = "serving.batch.request" if is_own(principal, job) else "serving.batch.view"
-    require(principal, action, job)
+    return job
+
+
+def seeing(principal: Principal, job: BatchJob) -> str:
+    """The action that seeing this job is for this principal."""
+    return "serving.batch.request" if is_own(principal, job) else "serving.batch.view"
+
+
+def job_for(principal: Principal, job_id: UUID) -> BatchJob:
+    """A job that the principal may see. Raises NotFound or AccessDenied."""
+    job = find_job(job_id)
+    require(principal, seeing(principal, job), job)
     return job

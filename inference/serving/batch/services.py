@@ -18,6 +18,7 @@ from governance.errors import Conflict, InvalidInput, NotFound, TooLarge
 from governance.ids import uuid7
 from governance.principals import Principal
 from governance.refs import ObjectRef
+from governance.tenants.checkpoints import Cause
 from governance.tenants.context import current_request_id
 from governance.tenants.tasks import enqueue
 from inference.rollouts.models import Endpoint
@@ -114,6 +115,19 @@ def end_job(job: BatchJob, state: str, *, error: str = "") -> None:
     publish(job)
 
 
+def cause_of(job: BatchJob) -> Cause:
+    """Who has the job done, and by which right, from its row: whoever sends its work again, this is asked."""
+    return Cause(
+        kind=job.created_by_kind,  # type: ignore[arg-type]
+        id=job.created_by_id,
+        tenant_id=job.tenant_id,
+        label=job.created_by_label,
+        action="serving.batch.create",
+        target_type="rollouts.endpoint",
+        target_id=str(job.endpoint_id),
+    )
+
+
 def _admitted(principal: Principal, name: str, version: str, job_id: UUID) -> tuple[Endpoint, Arm]:
     """The endpoint, which the principal may call, and the arm that computes the whole job."""
     with transaction.atomic():
@@ -175,5 +189,5 @@ def _insert_or_find(job: BatchJob, principal: Principal) -> BatchJob:
             tenant_id=job.tenant_id,
             details={"endpoint": job.endpoint.name, "version_id": str(job.model_version_id)},
         )
-        enqueue("batch.plan", queue=QUEUE, job_id=job.id)
+        enqueue("batch.plan", queue=QUEUE, cause=cause_of(job), job_id=job.id)
     return job

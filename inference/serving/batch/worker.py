@@ -13,10 +13,12 @@ from uuid import UUID
 import orjson
 from django.conf import settings
 
+from governance.tenants.checkpoints import checkpoint
 from inference.serving.batch import files, progress
 from inference.serving.batch.progress import Lease
 from inference.serving.batch.reading import Place, RawRow, UnreadableFile, read_header, read_rows
 from inference.serving.batch.rows import BadRow, predict_rows, result_line, tensors_of_row, values_of
+from inference.serving.batch.services import cause_of
 from inference.serving.datatypes import Tensors
 from inference.serving.models import BatchJob
 from inference.serving.runtime import LoadError, OnnxRuntime, Runtime
@@ -65,6 +67,7 @@ class _Rows:
     def __init__(self, lease: Lease) -> None:
         self.done = self.bad = 0
         self._lease = lease
+        self._cause = cause_of(lease.job)
         version = lease.job.model_version
         self._declared = orjson.dumps([version.inputs, version.outputs])
         self._renewed = time.monotonic()
@@ -80,7 +83,7 @@ class _Rows:
             self._columns = read_header(files.input_path(self._lease.job))
 
     def lines(self) -> Iterator[bytes]:
-        """Every row's line, in order. Raises LeaseLost, and ValueError when the file is not what was planned."""
+        """Every row's line, in order. Raises LeaseLost, Revoked, and ValueError when the file is not as planned."""
         shard, job = self._lease.shard, self._lease.job
         place = Place(shard.byte_start, shard.first_row, shard.first_line, shard.byte_end)
         rows = read_rows(files.input_path(job), job.format, place)
@@ -89,6 +92,7 @@ class _Rows:
             started = time.monotonic()
             yield self._step(step)
             self.done += len(step)
+            checkpoint(self._cause)
             now = time.monotonic()
             if now - started < STEP_S:
                 size = min(2 * size, MAX_TOGETHER)

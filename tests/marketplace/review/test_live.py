@@ -56,6 +56,8 @@ async def test_others_are_turned_away(partner, principal_for, make_tenant, keepe
     rival = await sync_to_async(principal_for)(rival_tenant, Role.PARTNER)
     for principal in (rival, keeper, ANONYMOUS):
         socket, answer = await listen(submission, principal)
+        assert answer["type"] == "websocket.accept", "so that the code is heard"
+        answer = await socket.receive_output(timeout=10)
         assert (answer["type"], answer["code"]) == ("websocket.close", 4403)
         await socket.send_input({"type": "websocket.disconnect", "code": 1000})
         await socket.wait(timeout=10)

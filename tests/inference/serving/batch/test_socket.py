@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from asgiref.sync import sync_to_async
 
+from governance.access.standing import REFUSED
 from governance.principals import ANONYMOUS, Role
 from governance.tenants.context import tenant_context
 from inference.serving.batch import progress, worker
-from inference.serving.batch.consumers import FINISHED, FORBIDDEN
+from inference.serving.batch.consumers import FINISHED
 from inference.serving.batch.services import create_batch_job
 from inference.serving.models import BatchShard
 from tests.factories.inference import make_endpoint, make_version
@@ -71,5 +72,5 @@ async def test_strangers_are_turned_away(job, org, other_org, principal_for, who
     watcher = socket(job, await sync_to_async(principal)())
     await watcher.connect()
     ended = await watcher.receive()
-    assert (ended["type"], ended["code"]) == ("websocket.close", FORBIDDEN)
+    assert (ended["type"], ended["code"]) == ("websocket.close", REFUSED)
     await watcher.close()

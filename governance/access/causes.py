@@ -1,0 +1,87 @@
+"""The judge of background work: whether who caused it is still somebody, and still has the right."""
+
+from __future__ import annotations
+
+import time
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from governance.access.decisions import decide
+from governance.access.hub_caches import HeardCache
+from governance.access.standing import principal_now
+from governance.audit.services import platform_tenant_id, record
+from governance.principals import SYSTEM, Factor, Principal, Signals
+from governance.refs import ObjectRef
+from governance.tenants.checkpoints import Cause
+from governance.tenants.context import RowScope, platform_scope, row_scope
+from governance.tenants.models import Tenant
+
+# Everything that may end a cause.
+TOPICS = (
+    *("membership", "user", "application", "tenant", "grant"),
+    *("policy", "stop", "asset", "plugin", "endpoint"),
+)
+
+
+class DecisionJudge:
+    """Asks the decision point, and remembers its answer until an announcement makes it doubtful."""
+
+    def __init__(self) -> None:
+        self._answers: HeardCache[Cause, str] = HeardCache(*TOPICS)
+
+    def objection(self, cause: Cause) -> str:
+        """Empty, or why the work must end."""
+        return self._answers.get(cause, lambda: _judged(cause))
+
+
+def _judged(cause: Cause) -> str:
+    with platform_scope(), transaction.atomic():
+        suspended = Tenant.objects.filter(pk=cause.tenant_id, suspended_at__isnull=False).exists()
+    problem = _("The organisation is suspended.") if suspended else _objection(cause)
+    if problem:
+        with platform_scope(), transaction.atomic():
+            record(
+                principal=_principal(cause),
+                action=cause.action or "access.work.continue",
+                target=ObjectRef(type=cause.target_type, id=cause.target_id),
+                tenant_id=cause.tenant_id or platform_tenant_id(),
+                decision="deny",
+                reason=problem,
+            )
+    return problem
+
+
+def _objection(cause: Cause) -> str:
+    if cause.kind == "system":
+        return ""
+    found, _until = principal_now(_principal(cause))
+    if found is None:
+        return _(
+            "Who asked for this work may no longer act here: the account, the program or its role is gone."
+        )
+    if not cause.action:
+        return ""
+    target = ObjectRef(type=cause.target_type, id=cause.target_id) if cause.target_type else None
+    with row_scope(RowScope(found.tenant_id, found.platform)), transaction.atomic():
+        decision = decide(found, cause.action, target, tenant_id=cause.tenant_id)
+    if decision.allow:
+        return ""
+    return _("Who asked for this work may no longer do it: %(reason)s.") % {
+        "reason": "; ".join(decision.reasons).rstrip(".")
+    }
+
+
+def _principal(cause: Cause) -> Principal:
+    """The cause as a principal. Its identity was proven when it asked; nobody is there now to prove it again."""
+    if cause.kind == "system":
+        return SYSTEM
+    return Principal(
+        kind=cause.kind,
+        id=cause.id,
+        label=cause.label,
+        tenant_id=cause.tenant_id,
+        scopes=None if cause.scopes is None else frozenset(cause.scopes),
+        accountable_user_id=cause.accountable_user_id,
+        signals=Signals(factor=Factor.PASSKEY, factor_at=time.time(), bound=True),
+    )
