@@ -25,6 +25,26 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pkcs11Config:
+    """A token: the vendor's library, the token by label or slot number, and the file that holds its PIN."""
+
+    module: Path
+    pin_file: Path
+    token: str = ""
+    slot: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Config:
+    """A bucket. `credentials_file` has the access key's id in its first line and the secret in its second."""
+
+    bucket: str
+    endpoint: str = ""
+    region: str = ""
+    credentials_file: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """The site's settings that differ from one installation to the next."""
 
@@ -43,6 +63,10 @@ class Config:
     secret_key_file: Path | None = None
     metrics_token_file: Path | None = None
     prometheus_multiproc_dir: str = ""
+    key_provider: str = "software"
+    pkcs11: Pkcs11Config | None = None
+    storage: str = "local"
+    s3: S3Config | None = None
     ci: bool = False
 
     @classmethod
@@ -71,6 +95,10 @@ class Config:
             secret_key_file=_file(environ, "OPENCLAW_SECRET_KEY_FILE"),
             metrics_token_file=_file(environ, "OPENCLAW_METRICS_TOKEN_FILE"),
             prometheus_multiproc_dir=environ.get("PROMETHEUS_MULTIPROC_DIR", ""),
+            key_provider=_choice(environ, "OPENCLAW_KEY_PROVIDER", "software", "pkcs11"),
+            pkcs11=_pkcs11(environ),
+            storage=_choice(environ, "OPENCLAW_STORAGE", "local", "s3"),
+            s3=_s3(environ),
             ci=environ.get("CI", "").lower() in ("1", "true"),
         )
 
@@ -210,6 +238,45 @@ def _networks(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
                 f"{name} has {network!r}; write addresses or networks with commas between, e.g. 127.0.0.1,10.0.0.0/8."
             ) from error
     return found
+
+
+def _choice(environ: Mapping[str, str], name: str, default: str, *others: str) -> str:
+    value = environ.get(name, "") or default
+    if value not in (default, *others):
+        raise ConfigError(f"{name} is {value!r}; it may be one of: {', '.join((default, *others))}.")
+    return value
+
+
+def _pkcs11(environ: Mapping[str, str]) -> Pkcs11Config | None:
+    """The token's address; needed when keys are to be made there, allowed when some only have to stay readable.
+
+    Files that are not there are not an error here: a token that goes away must not keep the site from starting.
+    """
+    module, pin_file = environ.get("OPENCLAW_PKCS11_MODULE", ""), environ.get("OPENCLAW_PKCS11_PIN_FILE", "")
+    token, slot = environ.get("OPENCLAW_PKCS11_TOKEN", ""), environ.get("OPENCLAW_PKCS11_SLOT", "")
+    if not module and environ.get("OPENCLAW_KEY_PROVIDER", "") != "pkcs11":
+        return None
+    if not module or not pin_file or not (token or slot):
+        raise ConfigError(
+            "OPENCLAW_KEY_PROVIDER=pkcs11 needs OPENCLAW_PKCS11_MODULE, OPENCLAW_PKCS11_PIN_FILE, and "
+            "OPENCLAW_PKCS11_TOKEN or OPENCLAW_PKCS11_SLOT."
+        )
+    number = _number(environ, "OPENCLAW_PKCS11_SLOT", default=0, least=0, most=2**32) if slot else None
+    return Pkcs11Config(module=Path(module), pin_file=Path(pin_file), token=token, slot=number)
+
+
+def _s3(environ: Mapping[str, str]) -> S3Config | None:
+    if environ.get("OPENCLAW_STORAGE", "") != "s3":
+        return None
+    bucket = environ.get("OPENCLAW_S3_BUCKET", "")
+    if not bucket:
+        raise ConfigError("OPENCLAW_STORAGE=s3 needs OPENCLAW_S3_BUCKET.")
+    return S3Config(
+        bucket=bucket,
+        endpoint=environ.get("OPENCLAW_S3_ENDPOINT", ""),
+        region=environ.get("OPENCLAW_S3_REGION", ""),
+        credentials_file=_file(environ, "OPENCLAW_S3_CREDENTIALS_FILE"),
+    )
 
 
 def _file(environ: Mapping[str, str], name: str) -> Path | None:

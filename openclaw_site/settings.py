@@ -6,6 +6,7 @@ loopback only (`OPENCLAW_PUBLIC_URL`), which is the one thing that relaxes the c
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from csp.constants import NONCE, NONE, SELF
@@ -341,6 +342,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"queue": "default", "expires": 60.0},
     },
 }
+
+# --- Keys ----------------------------------------------------------------------------------------------------------
+OPENCLAW_KEY_PROVIDER = CONFIG.key_provider
+OPENCLAW_PKCS11: dict[str, Any] | None = asdict(CONFIG.pkcs11) if CONFIG.pkcs11 else None
 
 # --- Files, languages, logs ----------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
