@@ -6,3 +6,9 @@ class KeysConfig(AppConfig):
     name = "governance.keys"
     label = "keys"
     verbose_name = _("Keys")
+
+    def ready(self) -> None:
+        from governance.audit import signing
+        from governance.keys import providers
+
+        signing.register(providers.signer, keys_of=providers.public_keys)

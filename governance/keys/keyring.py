@@ -17,10 +17,10 @@ from django.db.models import F
 from governance.access.broadcast import announce
 from governance.audit.services import record
 from governance.ids import uuid7
-from governance.keys.errors import KeyDestroyed, UnknownKey, WrongPurpose
+from governance.keys.errors import KeyDestroyed, KeysUnavailable, UnknownKey, WrongPurpose
 from governance.keys.memory import OpenKey, memory, open_key
 from governance.keys.models import DataKey, KeyState, WrappingKey
-from governance.keys.providers import provider
+from governance.keys.providers import provider, provider_named
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import current_scope, tenant_context
@@ -104,7 +104,9 @@ def new_data_key(wrapping_key: WrappingKey, purpose: str, *, principal: Principa
 def wrap(row: DataKey, wrapping_key: WrappingKey, data_key: bytes) -> None:
     """Put `data_key` into the row, under `wrapping_key`; nothing is saved but the count of uses."""
     row.wrapping_key = wrapping_key
-    row.wrapped = provider().wrap(wrapping_key.reference, data_key, wrapping_aad(row))
+    row.wrapped = provider_named(wrapping_key.provider).wrap(
+        wrapping_key.reference, data_key, wrapping_aad(row)
+    )
     WrappingKey.objects.filter(pk=wrapping_key.pk).update(uses=F("uses") + 1)
 
 
@@ -112,7 +114,12 @@ def unwrap(row: DataKey) -> bytes:
     """The bytes of a data key. Raises KeyDestroyed, KeysUnavailable, or Altered when the row was tampered with."""
     if row.state == KeyState.DESTROYED:
         raise KeyDestroyed
-    return provider().unwrap(row.wrapping_key.reference, bytes(row.wrapped), wrapping_aad(row))
+    place = provider_named(row.wrapping_key.provider)
+    try:
+        return place.unwrap(row.wrapping_key.reference, bytes(row.wrapped), wrapping_aad(row))
+    except KeysUnavailable:
+        memory.forget()  # what is remembered must not outlive the place it came from
+        raise
 
 
 def lock_tenant(tenant_id: UUID) -> None:

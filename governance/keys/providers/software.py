@@ -75,6 +75,14 @@ class SoftwareKeyProvider:
         """The public part of the key called `name`."""
         return self.signer(name).public_key
 
+    def has_signing_key(self, name: str) -> bool:
+        """Whether there is a signing key of that name already."""
+        return (self.folder / f"{checked_name(name)}.pem").exists()
+
+    def signing_keys(self, prefix: str = "") -> list[str]:
+        """The names of the signing keys there are."""
+        return sorted(path.stem for path in self.folder.glob(f"{prefix}*.pem"))
+
     def status(self) -> ProviderStatus:
         """Whether the folder can be used, and the standing warning."""
         warning = _(
