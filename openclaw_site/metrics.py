@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from governance.privilege.selectors import glass_alarms
 from governance.tenants.context import platform_scope
 from inference.serving.batch.metrics import BatchCollector
 from marketplace.review.models import Submission
@@ -27,7 +28,7 @@ class SiteCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called at every scrape, in the request's thread."""
-        for part in (_queues, _workers, _submissions):
+        for part in (_queues, _workers, _submissions, _broken_glass):
             yield from _or_nothing(part)
 
     def describe(self) -> Iterable[Metric]:
@@ -49,6 +50,15 @@ def _queues() -> Metric:
     )
     for name, depth in queue_depths().items():
         metric.add_metric([name], depth)
+    return metric
+
+
+def _broken_glass() -> Metric:
+    metric = GaugeMetricFamily(
+        "openclaw_break_glass_open", "Emergency access in force or not yet reviewed by somebody else."
+    )
+    with platform_scope(), transaction.atomic():
+        metric.add_metric([], glass_alarms().count())
     return metric
 
 

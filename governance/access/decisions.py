@@ -66,12 +66,14 @@ def decide(
     *,
     tenant_id: UUID | None = None,
     context: Mapping[str, Any] | None = None,
+    enforced: bool = False,
 ) -> Decision:
     """May `principal` do `action` on `resource`?
 
     `tenant_id` says whose thing it is where the resource does not (an `ObjectRef`); without either, the principal's
     own tenant is meant. `context` carries facts of the moment for policies and conditions; their names are those of
-    the Cedar schema. Costs one query for an object grant, and what the conditions of the action's groups ask.
+    the Cedar schema. `enforced` says that the caller obeys the answer rather than showing or hiding something by it;
+    the record of the decision tells the two apart. Costs one query for an object grant, and what the conditions of the action's groups ask.
     """
     target = resource if isinstance(resource, ObjectRef) or resource is None else ObjectRef.of(resource)
     owner = tenant_id or getattr(resource, "tenant_id", None) or principal.tenant_id
@@ -79,7 +81,7 @@ def decide(
     allow, name, reason, help_ = _who_has_what(principal, rule, target, owner)
     book = book_for(owner)
     version = f"{rules_version()}.{book.version}"
-    question = Question(principal, action, target, owner, context or {})
+    question = Question(principal, action, target, owner, context or {}, enforced)
     if not allow or rule is None or rule.anonymous:
         return _kept(
             Decision(
@@ -94,6 +96,7 @@ def decide(
                 helps=(help_,) if help_ else (),
             ),
             {},
+            enforced,
         )
     return _under_conditions(question, book, version, (name, reason))
 
@@ -110,7 +113,7 @@ def require(
 
     Raises StepUpRequired when a stronger or fresher proof of identity is all that is missing.
     """
-    decision = decide(principal, action, resource, tenant_id=tenant_id, context=context)
+    decision = decide(principal, action, resource, tenant_id=tenant_id, context=context, enforced=True)
     if decision.allow:
         return decision
     if decision.step_up is not None:
@@ -149,7 +152,7 @@ def _message(decision: Decision) -> str | Promise:
 
 
 def _is_policy(rule: str) -> bool:
-    return not rule.startswith(("role ", "grant ", "none", "scope", "open"))
+    return rule not in ("none", "scope", "open") and not rule.startswith(("role ", "grant "))
 
 
 def _who_has_what(
@@ -195,7 +198,7 @@ def _under_conditions(
     valid_until = now + CLOCK_S if book.watches_the_clock(names) else assurance(question.principal).until
     rule, reason = who_has_what
     if not verdict.allow:
-        return _kept(_refused_by(verdict, question, version), request)
+        return _kept(_refused_by(verdict, question, version), request, question.enforced)
     found = conditions.findings(question, names)
     refusals = [finding for finding in found if not finding.allow]
     permits = [policy for policy in verdict.policies if policy.obligation]
@@ -218,6 +221,7 @@ def _under_conditions(
             valid_until=valid_until,
         ),
         request,
+        question.enforced,
     )
 
 
@@ -248,6 +252,6 @@ def _reason(policy: Policy) -> str:
     return _(policy.reason) if policy.reason else f"the policy {policy.id} forbids it"
 
 
-def _kept(decision: Decision, request: dict[str, Any]) -> Decision:
-    recorder.note(decision, request)
+def _kept(decision: Decision, request: dict[str, Any], enforced: bool) -> Decision:
+    recorder.note(decision, request, enforced=enforced)
     return decision

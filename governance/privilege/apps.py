@@ -8,4 +8,7 @@ class PrivilegeConfig(AppConfig):
     verbose_name = _("Least privilege")
 
     def ready(self) -> None:
-        from governance.privilege import policies  # noqa: F401  registers its actions
+        from governance.access.recorder import recorder
+        from governance.privilege import policies, uses  # noqa: F401  registers its actions
+
+        recorder.subscribe(uses.count)

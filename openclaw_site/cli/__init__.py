@@ -20,6 +20,7 @@ COMMANDS = {
     "manage": "openclaw_site.cli.manage:manage",
     "messages": "openclaw_site.cli.messages:messages",
     "audit": "openclaw_site.cli.audit:audit",
+    "privilege": "openclaw_site.cli.privilege:privilege",
     "plugin": "openclaw_site.cli.plugin:plugin",
 }
 

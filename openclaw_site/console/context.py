@@ -11,8 +11,12 @@ from django.utils.functional import SimpleLazyObject
 
 from governance.access.principals import memberships_of
 from governance.access.requests import principal_of
+from governance.privilege.models import Elevation
+from governance.privilege.selectors import glass_alarms
 from governance.tenants.labels import role_label
 from openclaw_site.console.navigation import Group, navigation
+
+ALARMS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Shell:
     tenant_name: str
     tenants: list[TenantChoice]
     navigation: list[Group]
+    alarms: list[Elevation]
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -42,10 +47,10 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 
 def build_shell(request: HttpRequest) -> Shell:
-    """Two queries: the person's memberships with their tenants, and nothing else."""
+    """Two queries: the person's memberships with their tenants, and open emergency access."""
     principal = principal_of(request)
     if not principal.is_authenticated:
-        return Shell(False, "", "", "", [], [])
+        return Shell(False, "", "", "", [], [], [])
     memberships = memberships_of(request.user)  # type: ignore[arg-type]
     names = {m.tenant_id: m.tenant.name for m in memberships}
     return Shell(
@@ -55,4 +60,6 @@ def build_shell(request: HttpRequest) -> Shell:
         tenant_name=names.get(principal.tenant_id, "") if principal.tenant_id else "",
         tenants=[TenantChoice(key, name, key == principal.tenant_id) for key, name in names.items()],
         navigation=navigation(request),
+        # Emergency access is told to everybody whom row security shows it: the tenant's people and the platform's.
+        alarms=list(glass_alarms()[:ALARMS_SHOWN]),
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from governance.access import conditions, decisions
+from governance.access import conditions, decisions, facts
 from governance.access.cedar import source
 from governance.access.cedar.engine import BASE, PolicyBook, PolicyError, product_rules
 from governance.access.cedar.requests import request_of
@@ -39,6 +39,14 @@ def person(**signals) -> Principal:
         accountable_user_id=TENANT,
         signals=proof,
     )
+
+
+@pytest.fixture(autouse=True)
+def nothing_but_the_products_rules(monkeypatch):
+    """No database: no catalogue that knows facts, no administrators' policies, no other app's conditions."""
+    monkeypatch.setattr(facts, "_source", None)
+    monkeypatch.setattr(source, "_source", source.ProductRulesOnly())
+    monkeypatch.setattr(conditions, "_conditions", {})
 
 
 @pytest.fixture
@@ -184,8 +192,7 @@ def test_text_that_is_no_policy_says_why(text, problem):
         PolicyBook.parse(text)
 
 
-def test_a_condition_narrows_and_obliges(monkeypatch):
-    monkeypatch.setattr(conditions, "_conditions", {})
+def test_a_condition_narrows_and_obliges():
     said: list[Finding] = []
     conditions.register(lambda question: said, groups={"administer"})
     said[:] = [Finding("approval.duty", allow=True, obligation="person-confirms")]

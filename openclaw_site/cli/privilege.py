@@ -1,0 +1,14 @@
+"""`openclaw privilege`: access review, unused rights, emergency access."""
+
+from __future__ import annotations
+
+import click
+
+from openclaw_site.cli.manage import run_django
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def privilege(arguments: tuple[str, ...]) -> None:
+    """Rights: review, unused, alarms, remove, end (each with --help)."""
+    raise SystemExit(run_django("privilege", *arguments))
