@@ -4,7 +4,7 @@ from governance.access.decisions import ActionRule, register
 from governance.principals import Role
 
 ADMINISTRATORS = frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN})
-EVERYBODY = frozenset(set(Role) - {Role.SYSTEM, Role.SERVICE, Role.AUDITOR})
+EVERYBODY = frozenset(set(Role) - {Role.SYSTEM, Role.SERVICE, Role.AUDITOR, Role.PARTNER})
 
 register(
     ActionRule("privilege.right.view", roles=ADMINISTRATORS | {Role.SYSTEM}),
