@@ -17,13 +17,17 @@ from governance.refs import ObjectRef
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of the decision point. `tenant_id` is whose thing it is; `context` are facts of the moment."""
+    """What is asked of the decision point. `tenant_id` is whose thing it is; `context` are facts of the moment.
+
+    `enforced` tells an answer that is obeyed from one that only says what to show.
+    """
 
     principal: Principal
     action: str
     target: ObjectRef | None
     tenant_id: UUID | None
     context: Mapping[str, Any]
+    enforced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,8 +72,8 @@ def decide(
 
     `tenant_id` says whose thing it is where the resource does not (an `ObjectRef`); without either, the principal's
     own tenant is meant. `context` carries facts of the moment for policies and conditions; their names are those of
-    the Cedar schema. `enforced` says that the caller obeys the answer rather than showing or hiding something by it;
-    the record of the decision tells the two apart. Costs one query for an object grant, and what the conditions of the action's groups ask.
+    the Cedar schema. `enforced` says that the caller obeys the answer, rather than showing or hiding something by it;
+    records tell the two apart. Costs one query for an object grant, and what the conditions of the groups ask.
     """
     target = resource if isinstance(resource, ObjectRef) or resource is None else ObjectRef.of(resource)
     owner = tenant_id or getattr(resource, "tenant_id", None) or principal.tenant_id

@@ -27,7 +27,10 @@ CLOCK = frozenset({"now", "hour", "weekday"})  # differ every time without makin
 
 @dataclass(slots=True, eq=False)
 class Recorded:
-    """One question with its answer. `request` is the Cedar request with entities, or empty where none was evaluated."""
+    """One question with its answer. `request` is the Cedar request with entities, or empty where none was evaluated.
+
+    `enforced` tells an answer that was obeyed from one that only said what to show.
+    """
 
     key: str
     decision: Decision
@@ -35,6 +38,7 @@ class Recorded:
     count: int
     first_at: float
     last_at: float
+    enforced: bool = True
 
 
 Sink = Callable[[Sequence[Recorded]], None]
@@ -60,7 +64,7 @@ class Recorder:
         if sink not in self._sinks:
             self._sinks.append(sink)
 
-    def note(self, decision: Decision, request: dict[str, Any]) -> None:
+    def note(self, decision: Decision, request: dict[str, Any], *, enforced: bool = True) -> None:
         """Remember one decision. Never raises, never waits for the database."""
         if not self._sinks:
             return
@@ -73,6 +77,7 @@ class Recorder:
             decision.allow,
             decision.rules,
             decision.policy_version,
+            enforced,
             _facts_of_the_moment(request),
         )
         now = time.time()
@@ -85,7 +90,7 @@ class Recorder:
             if len(self._buffer) >= self._max_buffered:
                 self.dropped += 1
                 return
-            self._buffer[short] = Recorded(_digest(short), decision, request, 1, now, now)
+            self._buffer[short] = Recorded(_digest(short), decision, request, 1, now, now, enforced)
             if self.background and (self._thread is None or not self._thread.is_alive()):
                 self._start()
 

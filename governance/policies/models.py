@@ -109,6 +109,9 @@ class DecisionRecord(TenantModel):
     target_id = models.CharField(_("object id"), max_length=100, blank=True)
     target_label = models.CharField(_("object"), max_length=200, blank=True)
     allow = models.BooleanField(_("allowed"))
+    enforced = models.BooleanField(
+        _("obeyed"), default=True, help_text=_("Not set where the answer only said what a page shows.")
+    )
     rules = models.JSONField(_("rules"), default=list)
     reasons = models.JSONField(_("reasons"), default=list)
     helps = models.JSONField(_("what helps"), default=list)

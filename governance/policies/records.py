@@ -26,15 +26,15 @@ DROPPED_AT_ONCE = 10_000
 UPSERT = """
     INSERT INTO policies_decisionrecord AS known (
         id, tenant_id, key, bucket, principal_kind, principal_id, principal_label, account_id, action,
-        target_type, target_id, target_label, allow, rules, reasons, helps, policy_version, request,
+        target_type, target_id, target_label, allow, enforced, rules, reasons, helps, policy_version, request,
         count, first_at, last_at)
     SELECT r.id, r.tenant_id, r.key, r.bucket, r.principal_kind, r.principal_id, r.principal_label, r.account_id,
-        r.action, r.target_type, r.target_id, r.target_label, r.allow, r.rules, r.reasons, r.helps,
+        r.action, r.target_type, r.target_id, r.target_label, r.allow, r.enforced, r.rules, r.reasons, r.helps,
         r.policy_version, r.request, r.count, r.first_at, r.last_at
     FROM jsonb_to_recordset(%s::jsonb) AS r(
         id uuid, tenant_id uuid, key text, bucket timestamptz, principal_kind text, principal_id text,
         principal_label text, account_id uuid, action text, target_type text, target_id text, target_label text,
-        allow boolean, rules jsonb, reasons jsonb, helps jsonb, policy_version text, request jsonb,
+        allow boolean, enforced boolean, rules jsonb, reasons jsonb, helps jsonb, policy_version text, request jsonb,
         count bigint, first_at timestamptz, last_at timestamptz)
     JOIN tenants_tenant t ON t.id = r.tenant_id
     ORDER BY r.tenant_id, r.key, r.bucket
@@ -94,6 +94,7 @@ def _row(item: Recorded) -> dict[str, Any]:
         "target_id": plain(target.id)[:100] if target else "",
         "target_label": plain(target.label)[:200] if target else "",
         "allow": decision.allow,
+        "enforced": item.enforced,
         "rules": plain(decision.rules),
         "reasons": plain(decision.reasons),
         "helps": plain(decision.helps),

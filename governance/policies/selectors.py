@@ -88,3 +88,10 @@ def refused_entry(principal: Principal, **wanted: object) -> AuditEntry:
     if found is None:
         raise NotFound(_("There is no such refusal, or it is not yours to see."))
     return found
+
+
+def matching(rows: QuerySet[DecisionRecord], words: str) -> QuerySet[DecisionRecord]:
+    """Those whose principal, action or object has the words in its name."""
+    return rows.filter(
+        Q(principal_label__icontains=words) | Q(action__icontains=words) | Q(target_label__icontains=words)
+    )

@@ -109,7 +109,7 @@ class DatabaseSource:
     def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> tuple[bool, str]:
         target = ObjectRef("rollouts.endpoint", str(endpoint.id), label=endpoint.name)
         with tenant_context(endpoint.tenant_id), transaction.atomic():
-            decision = decide(principal, INVOKE, target, tenant_id=endpoint.tenant_id)
+            decision = decide(principal, INVOKE, target, tenant_id=endpoint.tenant_id, enforced=True)
         if not decision.allow:
             record_refusal(AccessDenied("", decision=decision))
         return decision.allow, "; ".join(decision.reasons)

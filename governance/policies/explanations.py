@@ -1,0 +1,217 @@
+"""Why was this refused? The rule in words, what is missing, and who can help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from governance.access.cedar.engine import Policy, PolicyBook, product_rules
+from governance.access.decisions import decide
+from governance.access.rules import ActionRule, rule_for
+from governance.audit.models import AuditEntry
+from governance.policies.models import DecisionRecord, PolicyVersion
+from governance.policies.selectors import platform_text
+from governance.principals import Principal, Role
+from governance.tenants.labels import role_label
+from governance.tenants.models import Membership
+
+NAMES_SHOWN = 20
+LEVELS = {
+    1: gettext_lazy("one factor"),
+    2: gettext_lazy("two factors"),
+    3: gettext_lazy("a factor that cannot be phished, such as a passkey"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was refused to whom, from wherever it was kept."""
+
+    tenant_id: UUID
+    actor_id: str
+    action: str
+    rules: tuple[str, ...]
+    reasons: tuple[str, ...]
+    helps: tuple[str, ...]
+
+    @classmethod
+    def of_record(cls, record: DecisionRecord) -> Refusal:
+        """A recorded decision."""
+        return cls(
+            record.tenant_id,
+            record.principal_id,
+            record.action,
+            tuple(record.rules),
+            tuple(record.reasons),
+            tuple(record.helps),
+        )
+
+    @classmethod
+    def of_entry(cls, entry: AuditEntry) -> Refusal:
+        """A refusal in the audit log."""
+        return cls(
+            entry.tenant_id,
+            entry.actor_id,
+            entry.action,
+            tuple(entry.details.get("rules") or ()),
+            (entry.reason,) if entry.reason else (),
+            tuple(entry.details.get("helps") or ()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One rule that refused. `origin` says whose it is; `text` is a policy as Cedar has it, where it may be read."""
+
+    rule: str
+    origin: str
+    sentence: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The answer to why. `people` are names, empty where the viewer may not see memberships; `roles` always say who."""
+
+    causes: tuple[Cause, ...]
+    missing: tuple[str, ...]
+    roles: tuple[str, ...]
+    people: tuple[str, ...]
+    more_people: int
+    step_up: int = 0
+
+
+def explain(viewer: Principal, refusal: Refusal) -> Explanation:
+    """Put a refusal in words for somebody who may see it."""
+    rule = rule_for(refusal.action)
+    policies = _policies(viewer, refusal)
+    causes = [_cause(name, refusal, rule, policies) for name in refusal.rules] or [
+        Cause("", _("the house"), reason) for reason in refusal.reasons
+    ]
+    concerned = [policies[name][0] for name in refusal.rules if name in policies]
+    missing = [*_missing(refusal, rule), *(_proof(policy) for policy in concerned if policy.step_up)]
+    missing += [_(policy.help) for policy in concerned if policy.help and not policy.step_up]
+    people, more = _people(viewer, refusal, rule)
+    return Explanation(
+        causes=tuple(causes),
+        missing=tuple(dict.fromkeys([*missing, *refusal.helps])),
+        roles=tuple(role_label(Role(role)) for role in sorted(rule.roles - {Role.SYSTEM})) if rule else (),
+        people=people,
+        more_people=more,
+        step_up=max((policy.step_up.level for policy in concerned if policy.step_up), default=0),
+    )
+
+
+def _cause(
+    name: str, refusal: Refusal, rule: ActionRule | None, policies: dict[str, tuple[Policy, str, bool]]
+) -> Cause:
+    if name in policies:
+        policy, origin, readable = policies[name]
+        reason = (
+            _(policy.reason) if policy.reason else _("The policy “%(name)s” forbids it.") % {"name": name}
+        )
+        return Cause(name, origin, reason, policy.text if readable else "")
+    if name == "none":
+        if rule is None:
+            return Cause(name, _("the product"), _("Nothing in the product allows this action to anybody."))
+        return Cause(name, _("roles and grants"), _("None of the roles that were held allows this action."))
+    if name == "scope":
+        return Cause(name, _("the access token"), _("The access token does not reach this far."))
+    if name == "policy-error":
+        return Cause(
+            name,
+            _("policies"),
+            _(
+                "A policy could not be evaluated. What cannot be evaluated refuses, for skipping it would be a hole."
+            ),
+        )
+    return Cause(name, _("a condition of the house"), "; ".join(refusal.reasons))
+
+
+def _missing(refusal: Refusal, rule: ActionRule | None) -> Iterable[str]:
+    if rule is None:
+        return
+    if "none" in refusal.rules:
+        roles = [role_label(Role(role)) for role in sorted(rule.roles - {Role.SYSTEM})]
+        if roles:
+            yield ngettext(
+                "The role %(roles)s in this organisation.",
+                "One of the roles %(roles)s in this organisation.",
+                len(roles),
+            ) % {"roles": ", ".join(roles)}
+        if rule.grant:
+            yield _("Or the right “%(grant)s” on this very object.") % {"grant": rule.grant}
+    if "scope" in refusal.rules:
+        scopes = ", ".join(sorted(rule.scopes))
+        yield (
+            _("An access token with the scope %(scopes)s.") % {"scopes": scopes}
+            if scopes
+            else _("A person who is signed in: no access token may do this.")
+        )
+
+
+def _proof(policy: Policy) -> str:
+    assert policy.step_up is not None
+    level = str(LEVELS.get(policy.step_up.level, policy.step_up.level))
+    if not policy.step_up.max_age_s:
+        return _("A proof of identity with %(level)s.") % {"level": level}
+    minutes = max(1, policy.step_up.max_age_s // 60)
+    return ngettext(
+        "A proof of identity with %(level)s, at most %(count)d minute old.",
+        "A proof of identity with %(level)s, at most %(count)d minutes old.",
+        minutes,
+    ) % {"level": level, "count": minutes}
+
+
+def _people(viewer: Principal, refusal: Refusal, rule: ActionRule | None) -> tuple[tuple[str, ...], int]:
+    """Who holds a role that allows the action in the tenant, by name, for a viewer who may see memberships."""
+    if rule is None or not rule.roles:
+        return (), 0
+    if not decide(viewer, "tenants.membership.view", tenant_id=refusal.tenant_id).allow:
+        return (), 0
+    rows = Membership.objects.filter(
+        role__in=rule.roles, user__is_active=True, user__is_service_account=False
+    )
+    places = {refusal.tenant_id, viewer.tenant_id} if viewer.platform else {refusal.tenant_id}
+    users = {
+        membership.user_id: membership.user.get_full_name() or membership.user.get_username()
+        for membership in rows.filter(tenant_id__in=places)
+        .select_related("user")
+        .order_by("user__username")[: 10 * NAMES_SHOWN]
+        if str(membership.user_id) != refusal.actor_id
+    }
+    names = tuple(users.values())
+    return names[:NAMES_SHOWN], max(0, len(names) - NAMES_SHOWN)
+
+
+def _policies(viewer: Principal, refusal: Refusal) -> dict[str, tuple[Policy, str, bool]]:
+    """The policies that refused, by name, with whose they are and whether the viewer may read them."""
+    wanted = set(refusal.rules)
+    found = {
+        policy.id: (policy, _("the product"), True)
+        for policy in product_rules().policies
+        if policy.id in wanted
+    }
+    if wanted <= set(found):
+        return found
+    for policy in _read(platform_text()):
+        found.setdefault(policy.id, (policy, _("the platform"), True))
+    readable = decide(viewer, "policies.version.view", tenant_id=refusal.tenant_id).allow
+    own = PolicyVersion.objects.filter(tenant_id=refusal.tenant_id, activated_at__isnull=False)
+    for version in own.order_by("-number")[:NAMES_SHOWN]:
+        for policy in _read(version.text):
+            found.setdefault(
+                policy.id, (policy, _("your organisation, %(version)s") % {"version": version}, readable)
+            )
+    return {name: value for name, value in found.items() if name in wanted}
+
+
+def _read(text: str) -> Sequence[Policy]:
+    try:
+        return PolicyBook.parse(text).policies if text else ()
+    except ValueError:
+        return ()
