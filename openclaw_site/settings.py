@@ -176,8 +176,14 @@ OAUTH2_PROVIDER_APPLICATION_MODEL = "access.Application"
 OAUTH2_PROVIDER_GRANT_MODEL = "oauth2_provider.Grant"
 OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth2_provider.AccessToken"
 OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL = "oauth2_provider.RefreshToken"
+# The toolkit's own tables; named because ours refer to them.
+OAUTH2_PROVIDER_GRANT_MODEL = "oauth2_provider.Grant"
+OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth2_provider.AccessToken"
+OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL = "oauth2_provider.RefreshToken"
 OAUTH2_PROVIDER = {
     "SCOPES_BACKEND_CLASS": "governance.access.scopes.ApplicationScopes",
+    "OAUTH2_VALIDATOR_CLASS": "governance.access.oauth.BoundTokenValidator",
+    "OIDC_ISS_ENDPOINT": CONFIG.public_url,  # the issuer's name in answers and metadata
     "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
     "REFRESH_TOKEN_EXPIRE_SECONDS": 14 * 24 * 3600,
     "REFRESH_TOKEN_REUSE_PROTECTION": True,
@@ -193,6 +199,10 @@ OAUTH2_PROVIDER = {
     "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
     "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME": True,
 }
+# RFC 9449: with nonces every proof is fresh by the server's own clock, at the price of a second request now and then.
+DPOP_NONCE_REQUIRED = False
+# What was heard of a device longer ago than this counts as unknown.
+DEVICE_POSTURE_MAX_AGE_S = 24 * 3600
 # RFC 9449: with nonces every proof is fresh by the server's own clock, at the price of a second request now and then.
 DPOP_NONCE_REQUIRED = False
 # What was heard of a device longer ago than this counts as unknown.

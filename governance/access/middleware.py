@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +15,14 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.functional import SimpleLazyObject
 
-from governance.access.principals import principal_for_bearer, principal_for_user
+from governance.access import stepup
+from governance.access.challenges import TokenRefused
+from governance.access.credentials import presented_by, principal_of_token
+from governance.access.posture import posture_of
+from governance.access.principals import principal_for_user
 from governance.access.services import record_refusal
-from governance.access.signals import session_signals
-from governance.errors import AccessDenied, DomainError, NotFound
+from governance.access.signals import SESSION_DEVICE, session_signals
+from governance.errors import AccessDenied, DomainError, NotFound, StepUpRequired
 from governance.ids import uuid7
 from governance.principals import ANONYMOUS, Principal
 from governance.tenants.context import RowScope, request_id, row_scope
@@ -58,7 +63,10 @@ class PrincipalMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.principal = SimpleLazyObject(lambda: find_principal(request))  # type: ignore[attr-defined]
-        return self.get_response(request)
+        response = self.get_response(request)
+        if refused := getattr(request, "token_refused", None):
+            stepup.offer_nonce(response, refused)
+        return response
 
     def process_view(
         self, request: HttpRequest, view: View, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -73,6 +81,10 @@ class PrincipalMiddleware:
                     response = _in_transaction(request, view, args, kwargs)
         except DomainError as error:
             _keep_refusal(error)
+            if (refused := getattr(request, "token_refused", None)) is not None:
+                return stepup.token_refused(refused)
+            if isinstance(error, StepUpRequired) and principal.is_authenticated:
+                return stepup.answer(request, error)
             # Row security hides everything from who is not signed in: a 404 here would only be puzzling.
             if isinstance(error, (AccessDenied, NotFound)) and not principal.is_authenticated:
                 return redirect_to_login(request.get_full_path())
@@ -101,19 +113,29 @@ def _keep_refusal(error: object) -> None:
 
 
 def find_principal(request: HttpRequest) -> Principal:
-    """The bearer token's principal if there is one (never the session's then), else the signed-in person's."""
-    header = request.headers.get("Authorization", "")
-    scheme, _space, token = header.partition(" ")
-    if scheme.lower() == "bearer":
-        found = principal_for_bearer(token.strip())
-        return found[0] if found else ANONYMOUS
+    """The token's principal if one was sent (never the session's then), else the signed-in person's.
+
+    Nobody when the token is not accepted; `request.token_refused` then says why.
+    """
+    presented = presented_by(request)
+    if presented is not None:
+        try:
+            return principal_of_token(presented)
+        except TokenRefused as refused:
+            request.token_refused = refused  # type: ignore[attr-defined]
+            return ANONYMOUS
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return ANONYMOUS
     chosen = request.session.get(SESSION_TENANT)
-    return principal_for_user(
+    found = principal_for_user(
         user, tenant_id=UUID(chosen) if chosen else None, signals=session_signals(request)
     )
+    key = request.session.get(SESSION_DEVICE)
+    if not key or found.tenant_id is None:
+        return found
+    device = posture_of(tenant_id=found.tenant_id, user_id=user.id, jkt=key)
+    return replace(found, signals=replace(found.signals, device=device))
 
 
 def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:

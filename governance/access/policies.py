@@ -22,6 +22,11 @@ register(
     ),
     ActionRule("access.application.view", roles=ADMINISTRATORS | {Role.DEVELOPER, Role.PARTNER}),
     ActionRule(
+        "access.token.authorize",
+        roles=frozenset(set(Role) - {Role.SERVICE, Role.SYSTEM}),
+        groups=frozenset({"account"}),
+    ),
+    ActionRule(
         "access.application.manage",
         roles=ADMINISTRATORS | {Role.PARTNER, Role.SYSTEM},
         scopes=frozenset({"tenant:manage"}),

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model
+from oauth2_provider.oauth2_validators import validate_resource_as_url_prefix
 
-from governance.access.models import Application
-from governance.principals import ANONYMOUS, PLATFORM_ROLES, Principal, Role, Signals
+from governance.access.models import Application, TokenBinding
+from governance.access.posture import posture_of
+from governance.access.signals import token_signals
+from governance.principals import ANONYMOUS, PLATFORM_ROLES, Factor, Principal, Role, Signals
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership, Tenant, User
 
 UNPROVEN = Signals()
 
-__all__ = ["memberships_of", "principal_for_bearer", "principal_for_user"]
+__all__ = [
+    "VerifiedToken",
+    "is_our_audience",
+    "memberships_of",
+    "principal_for_bearer",
+    "principal_for_user",
+    "token_owner",
+    "verified_token",
+]
 
 
 def memberships_of(user: User) -> list[Membership]:
@@ -48,14 +62,37 @@ def principal_for_user(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """An access token that is good. With a `jkt` it may only be used with proofs by that key (RFC 9449)."""
+
+    principal: Principal
+    expires: datetime
+    jkt: str = ""
+
+
 def principal_for_bearer(token: str) -> tuple[Principal, datetime] | None:
-    """The principal of an OAuth 2.0 access token and when it ends; None when the token is not (or no longer) good."""
+    """The principal of an OAuth 2.0 bearer token and when it ends.
+
+    None when the token is not (or no longer) good, or is bound to a key and so no bearer token.
+    """
+    found = verified_token(token)
+    return None if found is None or found.jkt else (found.principal, found.expires)
+
+
+def verified_token(token: str) -> VerifiedToken | None:
+    """The access token behind this text; None when it is unknown, expired, revoked or meant for another audience.
+
+    Whether its key was proven is for the caller to find out, who knows the request.
+    """
+    if not token:
+        return None
     checksum = hashlib.sha256(token.encode()).hexdigest()
     with platform_scope(), transaction.atomic():
         row = (
             get_access_token_model()
             .objects.filter(token_checksum=checksum, expires__gt=timezone.now())
-            .select_related("application__tenant", "application__service_user", "user")
+            .select_related("application__tenant", "application__service_user", "user", "binding")
             .first()
         )
         if row is None or row.application is None or not row.application.is_usable(None):
@@ -63,24 +100,66 @@ def principal_for_bearer(token: str) -> tuple[Principal, datetime] | None:
         application: Application = row.application
         # A token of the client-credentials grant has no user: the service account acts.
         user: User = row.user or application.service_user
-        if not user.is_active:
+        if not user.is_active or not is_our_audience(row.resource):
             return None
         # A token outlives the hour that an elevation is for, so it never carries an elevated role.
         lasting = Membership.objects.filter(user=user, tenant_id=application.tenant_id, expires_at=None)
         roles = frozenset(Role(role) for role in lasting.values_list("role", flat=True))
-    if not roles:
-        return None
-    principal = _principal(
-        user,
+        if not roles:
+            return None
+        signals, jkt = _token_signals(row, user)
+    principal = token_owner(
+        application, row.user, roles=roles, scopes=frozenset(row.scope.split()), signals=signals
+    )
+    return VerifiedToken(principal, row.expires, jkt)
+
+
+def token_owner(
+    application: Application,
+    person: User | None,
+    *,
+    roles: frozenset[Role] = frozenset(),
+    scopes: frozenset[str] = frozenset(),
+    signals: Signals = UNPROVEN,
+) -> Principal:
+    """Who acts with a token of an application: the person who granted it, else the application itself."""
+    return _principal(
+        person or application.service_user,
         tenant_id=application.tenant_id,
         roles=roles,
-        kind="client" if row.user is None else "user",
-        principal_id=str(application.id) if row.user is None else str(user.id),
-        label=application.name if row.user is None else user.get_username(),
-        scopes=frozenset(row.scope.split()),
-        accountable=application.user_id if row.user is None else user.id,
+        kind="client" if person is None else "user",
+        principal_id=str(application.id if person is None else person.id),
+        label=application.name if person is None else person.get_username(),
+        scopes=scopes,
+        accountable=application.user_id if person is None else person.id,
+        signals=signals,
     )
-    return principal, row.expires
+
+
+def _token_signals(row: Any, user: User) -> tuple[Signals, str]:
+    """A program proved a secret when it got the token; a person what its session had proven when it was granted."""
+    binding: TokenBinding | None = getattr(row, "binding", None)
+    jkt = binding.jkt if binding else ""
+    if row.user is None:
+        factor, at = Factor.SECRET, row.created.timestamp()
+    elif binding is not None and binding.factor_at is not None:
+        factor, at = Factor(binding.factor), binding.factor_at.timestamp()
+    else:
+        factor, at = Factor.NONE, 0.0
+    signals = token_signals(
+        factor=factor,
+        factor_at=at,
+        bound=bool(jkt),
+        device=posture_of(tenant_id=row.application.tenant_id, user_id=user.id, jkt=jkt),
+        username=user.get_username() if row.user else "",
+        account=str(row.application_id) if row.user is None else "",
+    )
+    return signals, jkt
+
+
+def is_our_audience(resources: list[str]) -> bool:
+    """RFC 8707: whether a token for these resource servers (any, where none is named) may be used here."""
+    return not resources or any(validate_resource_as_url_prefix(settings.PUBLIC_URL, [r]) for r in resources)
 
 
 def _principal(

@@ -7,13 +7,15 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, ValidationError
 from django.db import connection, transaction
-from django.http import Http404
+from django.http import Http404, HttpRequest
 from django.utils.translation import gettext as _
 from rest_framework import exceptions, pagination
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
-from governance.errors import AccessDenied, DomainError, TooLarge
+from governance.access import stepup
+from governance.access.challenges import TokenRefused, challenge
+from governance.errors import AccessDenied, DomainError, StepUpRequired, TooLarge
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -36,13 +38,17 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         error = TooLarge(_("The body is too large; files are sent as multipart/form-data."))
     if isinstance(error, AccessDenied):
         if not request.principal.is_authenticated:
-            return _problem(
-                HTTPStatus.UNAUTHORIZED,
-                _("This needs a valid access token or a signed-in person."),
-                code="not-authenticated",
-                headers={"WWW-Authenticate": 'Bearer realm="OpenClaw"'},
-            )
+            return _not_authenticated(request)
         request.refusal = error
+    if isinstance(error, StepUpRequired):
+        return _problem(
+            error.status,
+            str(error.message),
+            code=error.code,
+            hint=str(error.hint),
+            headers={"WWW-Authenticate": stepup.wanted(request, error)},
+            step_up=stepup.described(error),
+        )
     if isinstance(error, DomainError):
         return _problem(
             error.status, str(error.message), code=error.code, hint=str(error.hint), errors=error.errors
@@ -76,6 +82,26 @@ def _from_drf(error: Exception, context: dict[str, Any]) -> Response | None:
     return _problem(response.status_code, text, code=code, headers=response.headers)
 
 
+def _not_authenticated(request: HttpRequest) -> Response:
+    """401 with what was wrong with the token, or what there is to sign in with; 503 where nobody can tell."""
+    refused: TokenRefused | None = getattr(request, "token_refused", None)
+    if refused is None:
+        return _problem(
+            HTTPStatus.UNAUTHORIZED,
+            _("This needs a valid access token or a signed-in person."),
+            code="not-authenticated",
+            headers={"WWW-Authenticate": challenge()},
+        )
+    return _problem(
+        refused.status,
+        refused.message,
+        code=refused.code.replace("_", "-"),
+        headers={"WWW-Authenticate": refused.challenge}
+        if refused.status == HTTPStatus.UNAUTHORIZED
+        else {"Retry-After": "5"},
+    )
+
+
 def _field_errors(data: Any, pointer: str = "") -> list[dict[str, str]]:
     if isinstance(data, dict):
         return [e for key, value in data.items() for e in _field_errors(value, f"{pointer}/{key}")]
@@ -92,12 +118,14 @@ def _problem(
     hint: str = "",
     errors: list[dict[str, Any]] | None = None,
     headers: Any = None,
+    **more: Any,
 ) -> Response:
     body: dict[str, Any] = {
         "type": f"urn:openclaw:problem:{code}",
         "title": HTTPStatus(code_number).phrase,
         "status": code_number,
         "detail": detail,
+        **more,
     }
     if hint:
         body["hint"] = hint

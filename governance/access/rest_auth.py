@@ -13,6 +13,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from governance.access import stepup
 from governance.access.decisions import require
 from governance.access.requests import principal_of
 from governance.principals import Principal
@@ -37,7 +38,7 @@ class PrincipalAuthentication(BaseAuthentication):
         return request._request.user, principal
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="OpenClaw"'
+        return stepup.challenges(request._request)
 
     def _enforce_csrf(self, request: Request) -> None:
         check = CsrfViewMiddleware(_no_response)

@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from oauth2_provider.models import get_access_token_model
 
 from governance.access.decisions import require
-from governance.access.models import Application
+from governance.access.models import Application, TokenBinding
+from governance.access.redirects import checked_redirects
 from governance.access.scopes import SCOPES
 from governance.audit.services import platform_tenant_id, record
 from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound
@@ -170,11 +171,16 @@ def create_application(
     scopes: Iterable[str],
     role: Role = Role.SERVICE,
     tenant_id: UUID | None = None,
+    redirect_uris: Iterable[str] = (),
+    public: bool = False,
+    require_dpop: bool = False,
 ) -> NewApplication:
     """A confidential client of the client-credentials grant (RFC 6749 §4.4) in the principal's tenant.
 
     With the role `service` it has only the object grants that an administrator gives it; any other role must be one
-    that the principal has.
+    that the principal has. With `redirect_uris` it is a client of the authorisation-code grant instead, which acts for
+    the people who allow it to; `public` says that it cannot keep a secret. With `require_dpop` it gets tokens that are
+    bound to a key only (RFC 9449).
     """
     tenant = tenant_id or principal.tenant_id
     require(principal, "access.application.manage", tenant_id=tenant)
@@ -192,7 +198,10 @@ def create_application(
         Role.PLATFORM_ADMIN, Role.SYSTEM
     ):
         raise InvalidInput(_("An application can only have the role “service” or one of your own."))
-    secret = secrets.token_urlsafe(32)
+    addresses = checked_redirects(redirect_uris)
+    if public and not addresses:
+        raise InvalidInput(_("Only a client that people allow to act for them can be without a secret."))
+    secret = "" if public else secrets.token_urlsafe(32)
     service_user = User(username=f"client-{secrets.token_hex(8)}", is_service_account=True)
     service_user.set_unusable_password()
     service_user.save()
@@ -202,17 +211,21 @@ def create_application(
         tenant_id=tenant,
         service_user=service_user,
         user_id=principal.accountable_user_id,
-        client_type=Application.CLIENT_CONFIDENTIAL,
-        authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
+        client_type=Application.CLIENT_PUBLIC if public else Application.CLIENT_CONFIDENTIAL,
+        authorization_grant_type=Application.GRANT_AUTHORIZATION_CODE
+        if addresses
+        else Application.GRANT_CLIENT_CREDENTIALS,
         client_secret=secret,
         allowed_scopes=wanted,
+        redirect_uris=" ".join(addresses),
+        require_dpop=require_dpop,
     )
     record(
         principal=principal,
         action="access.application.create",
         target=ObjectRef.of(application),
         tenant_id=tenant,
-        details={"scopes": wanted, "role": role.value},
+        details={"scopes": wanted, "role": role.value, "require_dpop": require_dpop},
     )
     return NewApplication(application=application, client_secret=secret)
 
@@ -233,6 +246,35 @@ def disable_application(*, principal: Principal, application_id: UUID, reason: s
         target=ObjectRef.of(application),
         tenant_id=application.tenant_id,
         reason=reason,
+    )
+    return application
+
+
+@transaction.atomic
+def set_require_dpop(*, principal: Principal, application_id: UUID, required: bool) -> Application:
+    """Give a client tokens that are bound to a key only, from now on, or both kinds again.
+
+    When it becomes required, the client's bearer tokens are deleted: they would be what a thief looks for.
+    """
+    application = Application.objects.select_for_update(of=("self",)).filter(pk=application_id).first()
+    if application is None:
+        raise NotFound(_("There is no such application."))
+    require(principal, "access.application.manage", application)
+    if application.require_dpop == required:
+        return application
+    application.require_dpop = required
+    application.save(update_fields=["require_dpop"])
+    dropped = 0
+    if required:
+        bearer = get_access_token_model().objects.filter(application=application)
+        bound = TokenBinding.objects.exclude(jkt="").exclude(access_token=None).values("access_token_id")
+        dropped, _by_model = bearer.exclude(pk__in=bound).delete()
+    record(
+        principal=principal,
+        action="access.application.require_dpop",
+        target=ObjectRef.of(application),
+        tenant_id=application.tenant_id,
+        details={"required": required, "tokens_deleted": dropped},
     )
     return application
 

@@ -7,7 +7,7 @@ is noted once, with its time, and stands until the factor is shown again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 from django.contrib.auth.signals import user_logged_in
@@ -15,7 +15,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from governance.access.attempts import failures_since
-from governance.access.network import client_address, client_digest, network_digest, request_address
+from governance.access.network import client_digest, network_digest, request_address
 from governance.access.rates import watch
 from governance.principals import Device, Factor, Signals
 
@@ -42,20 +42,6 @@ def session_signals(request: HttpRequest) -> Signals:
     network, client = _place_of(request)
     username = request.user.get_username() if request.user.is_authenticated else ""
     return _signals(request.session, network, client, username)
-
-
-def socket_signals(scope: Mapping[str, Any]) -> Signals:
-    """The signals of the session behind a WebSocket's ASGI scope. Nothing is written: nobody would save it."""
-    headers = {name: value.decode("latin-1") for name, value in scope.get("headers", ())}
-    remote = (scope.get("client") or ("",))[0] or ""
-    address = client_address(remote, headers.get(b"x-forwarded-for", ""))
-    kept = dict(scope["session"].items())
-    return _signals(
-        kept,
-        network_digest(address),
-        client_digest(headers.get(b"user-agent", "")) if address else "",
-        scope["user"].get_username(),
-    )
 
 
 def token_signals(

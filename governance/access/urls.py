@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from governance.access import application_views, views
+from governance.access import application_views, oauth_views, views
 
 urlpatterns = [
     path("accounts/login/", views.SignIn.as_view(), name="login"),
@@ -14,6 +14,8 @@ urlpatterns = [
         application_views.disable,
         name="page-application-disable",
     ),
-    path("o/token/", views.Token.as_view(), name="oauth-token"),
-    path("o/revoke/", views.RevokeToken.as_view(), name="oauth-revoke"),
+    path("o/token/", oauth_views.Token.as_view(), name="oauth-token"),
+    path("o/revoke/", oauth_views.RevokeToken.as_view(), name="oauth-revoke"),
+    path("o/authorize/", oauth_views.Authorize.as_view(), name="oauth-authorize"),
+    path(".well-known/oauth-authorization-server", oauth_views.metadata, name="oauth-metadata"),
 ]
