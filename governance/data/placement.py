@@ -118,7 +118,9 @@ def judge(work: Work, pool: Pool) -> tuple[Step, Decision | None]:
     principal = replace(SYSTEM, tenant_id=work.tenant_id)
     decision: Decision | None = None
     for asset in work.assets:
-        decision = decide(principal, ACTION, asset, tenant_id=work.tenant_id, context=pool.context)
+        decision = decide(
+            principal, ACTION, asset, tenant_id=work.tenant_id, context=pool.context, enforced=True
+        )
         if not decision.allow:
             return Step(pool, False, decision.rules, decision.reasons[0]), decision
         if decision.obligations:

@@ -4,7 +4,7 @@ from governance.access.decisions import ActionRule, register
 from governance.principals import Role
 
 STEWARDS = frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.SYSTEM})
-READERS = STEWARDS | {Role.PLATFORM_ADMIN, Role.AUDITOR, Role.DEVELOPER}
+READERS = STEWARDS | {Role.PLATFORM_ADMIN, Role.DEVELOPER}
 READ = frozenset({"models:read"})
 MANAGE = frozenset({"tenant:manage"})
 ADMINISTER = frozenset({"administer"})
@@ -24,13 +24,13 @@ register(
     ActionRule("data.work.place", roles=frozenset({Role.SYSTEM}), groups=frozenset({"move_data"})),
     ActionRule(
         "data.placement.view",
-        roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.AUDITOR, Role.DATA_SCIENTIST}),
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.DATA_SCIENTIST}),
         scopes=READ,
     ),
     ActionRule("data.pool.manage", roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM}), groups=ADMINISTER),
     ActionRule(
         "data.erasure.view",
-        roles=frozenset({Role.TENANT_ADMIN, Role.PLATFORM_ADMIN, Role.AUDITOR, Role.SYSTEM}),
+        roles=frozenset({Role.TENANT_ADMIN, Role.PLATFORM_ADMIN, Role.SYSTEM}),
         scopes=MANAGE,
     ),
     ActionRule(

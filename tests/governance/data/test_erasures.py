@@ -1,0 +1,215 @@
+"""Erasure and retention: every place is found and handled, a stop is obeyed, and the receipt can be checked."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from governance.data import datasets, erasers, services
+from governance.data.erasers import Handled
+from governance.data.erasing import (
+    cancel_erasure,
+    request_erasure,
+    resume_stalled,
+    retry_erasure,
+    run_erasure,
+)
+from governance.data.models import Asset, Erasure, ErasurePlace
+from governance.data.receipts import is_genuine
+from governance.data.retention import keep_retention
+from governance.errors import AccessDenied, Conflict, IllegalTransition, InvalidInput, NotFound
+from governance.ids import uuid7
+from governance.principals import SYSTEM, Role
+from governance.refs import ObjectRef
+from governance.tenants.context import tenant_context
+
+pytestmark = pytest.mark.django_db
+
+Outcome = ErasurePlace.Outcome
+ERASED: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def test_kinds():
+    ERASED.clear()
+
+    def erase(target, tenant_id):
+        ERASED.append(target.label)
+        return Handled(Outcome.ERASED, "gone")
+
+    erasers.register(
+        "tests.row", erase=erase, find=lambda key, tenant_id: [ObjectRef("tests.row", key, label=f"of {key}")]
+    )
+    erasers.register("tests.model", erase=lambda t, _tenant: Handled(Outcome.MUST_RETRAIN, "trained on it"))
+
+
+@pytest.fixture
+def in_org(org):
+    with tenant_context(org.id):
+        yield org
+
+
+@pytest.fixture
+def admin(in_org, principal_for):
+    return principal_for(in_org, Role.TENANT_ADMIN)
+
+
+@pytest.fixture
+def dataset(admin):
+    return datasets.upload_dataset(
+        principal=admin, name="loans", filename="loans.csv", chunks=[b"a,b\n", b"1,2\n"], label="confidential"
+    )
+
+
+def asset(org, name, kind="tests.row", **values):
+    target = ObjectRef(type=kind, id=str(uuid7()), label=name)
+    return services.register_asset(principal=SYSTEM, target=target, tenant_id=org.id, **values)
+
+
+def link(org, source, target, relation):
+    services.link(
+        principal=SYSTEM, source=source.target, target=target.target, relation=relation, tenant_id=org.id
+    )
+
+
+def outcomes(erasure):
+    return {place.name: place.outcome for place in erasure.places.all()}
+
+
+def test_an_uploaded_dataset_lies_sealed_and_opens_again(dataset, admin):
+    path = datasets.dataset_path(dataset.tenant_id, dataset.id)
+    assert b"1,2" not in path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert datasets.open_dataset(principal=admin, dataset_id=dataset.id).read() == b"a,b\n1,2\n"
+    assert (dataset.size_bytes, dataset.asset.label, dataset.asset.digest) == (
+        8,
+        "confidential",
+        dataset.digest,
+    )
+
+
+def test_bad_datasets_leave_nothing_behind(admin, dataset):
+    folder = datasets.dataset_path(dataset.tenant_id, dataset.id).parent
+    with pytest.raises(InvalidInput):
+        datasets.upload_dataset(principal=admin, name="empty", filename="e.csv", chunks=[])
+    with pytest.raises(Conflict):
+        datasets.upload_dataset(principal=admin, name="loans", filename="l.csv", chunks=[b"x"])
+    with pytest.raises(InvalidInput):
+        datasets.upload_dataset(principal=admin, name="odd", filename="l.csv", chunks=[b"x"], label="odd")
+    for location in ("not an address", "https://user:word@host/x", ""):
+        with pytest.raises(InvalidInput):
+            datasets.reference_dataset(principal=admin, name="away", location=location)
+    assert [path.name for path in folder.iterdir()] == [f"{dataset.id}.sealed"]
+
+
+def test_an_erasure_reaches_everything_and_names_what_must_be_retrained(in_org, admin, dataset):
+    copy_, model, other = (
+        asset(in_org, "copy"),
+        asset(in_org, "fraud 2", "tests.model"),
+        asset(in_org, "other"),
+    )
+    unknown, judged = asset(in_org, "hologram", "tests.hologram"), asset(in_org, "judged", "tests.model")
+    link(in_org, dataset.asset, copy_, "derived_from")
+    link(in_org, copy_, model, "trained_on")
+    link(in_org, dataset.asset, unknown, "derived_from")
+    link(in_org, dataset.asset, judged, "evaluated_on")
+    erasure = request_erasure(
+        principal=admin, kind="asset", reference=str(dataset.asset_id), reason="the customer asked"
+    )
+    assert (
+        request_erasure(principal=admin, kind="asset", reference=str(dataset.asset_id), reason="again")
+        == erasure
+    )
+    run_erasure(erasure.id)
+    erasure.refresh_from_db()
+    assert outcomes(erasure) == {
+        "Audit log": Outcome.RETAINED,
+        "loans": Outcome.ERASED,
+        "copy": Outcome.ERASED,
+        "fraud 2": Outcome.MUST_RETRAIN,
+        "hologram": Outcome.BY_HAND,
+    }
+    assert erasure.state == Erasure.State.INCOMPLETE
+    assert not datasets.dataset_path(in_org.id, dataset.id).exists()
+    assert Asset.objects.get(pk=model.pk).must_retrain_at is not None
+    assert Asset.objects.get(pk=judged.pk).must_retrain_at is None
+    assert Asset.objects.get(pk=other.pk).erased_at is None
+    erasers.register("tests.hologram", erase=lambda t, _tenant: Handled(Outcome.ERASED, "by hand"))
+    retry_erasure(principal=admin, erasure_id=erasure.id)
+    run_erasure(erasure.id)
+    erasure.refresh_from_db()
+    assert erasure.state == Erasure.State.DONE
+    with pytest.raises(Conflict):
+        retry_erasure(principal=admin, erasure_id=erasure.id)
+    erasers._erase.pop("tests.hologram")
+
+
+def test_the_receipt_is_signed_and_a_change_of_it_is_noticed(admin):
+    erasure = request_erasure(principal=admin, kind="subject", reference="customer-7", reason="asked to")
+    run_erasure(erasure.id)
+    erasure.refresh_from_db()
+    assert erasure.state == Erasure.State.DONE
+    assert "of customer-7" in ERASED
+    assert is_genuine(erasure.receipt, erasure.signature)
+    forged = copy.deepcopy(erasure.receipt)
+    forged["places"][0]["outcome"] = "erased"
+    assert not is_genuine(forged, erasure.signature)
+
+
+def test_a_lost_worker_loses_nothing_and_a_stop_is_obeyed(in_org, admin):
+    first, second = asset(in_org, "first"), asset(in_org, "second")
+    link(in_org, first, second, "derived_from")
+    erasure = request_erasure(principal=admin, kind="asset", reference=str(first.id), reason="asked")
+
+    def dies(target, tenant_id):
+        raise KeyboardInterrupt
+
+    erasers.register("tests.row", erase=dies)
+    with pytest.raises(KeyboardInterrupt):
+        run_erasure(erasure.id)
+    assert resume_stalled() == 0
+    Erasure.objects.filter(pk=erasure.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert resume_stalled() == 1
+
+    def stops(target, tenant_id):
+        cancel_erasure(principal=admin, erasure_id=erasure.id, reason="wrong asset")
+        return Handled(Outcome.ERASED, "gone")
+
+    erasers.register("tests.row", erase=stops)
+    run_erasure(erasure.id)
+    erasure.refresh_from_db()
+    assert erasure.state == Erasure.State.CANCELLED
+    assert outcomes(erasure)["second"] == Outcome.FOUND
+    run_erasure(erasure.id)
+    assert outcomes(erasure)["second"] == Outcome.FOUND
+    with pytest.raises(IllegalTransition):
+        cancel_erasure(principal=admin, erasure_id=erasure.id, reason="again")
+
+
+def test_who_may_not_and_what_is_not_there_is_refused(in_org, other_org, admin, principal_for):
+    with pytest.raises(AccessDenied):
+        request_erasure(
+            principal=principal_for(in_org, Role.DEVELOPER), kind="subject", reference="x", reason="y"
+        )
+    with tenant_context(other_org.id):
+        theirs = asset(other_org, "theirs")
+    for reference in (str(theirs.id), str(uuid7()), "no id"):
+        with pytest.raises(NotFound):
+            request_erasure(principal=admin, kind="asset", reference=reference, reason="curious")
+    with pytest.raises(InvalidInput):
+        request_erasure(principal=admin, kind="subject", reference="x", reason=" ")
+    assert not Erasure.objects.exists()
+
+
+def test_retention_erases_what_is_past_its_time_and_nothing_else(in_org):
+    old, young = asset(in_org, "old", retention_days=30), asset(in_org, "young", retention_days=30)
+    kept = asset(in_org, "kept")
+    Asset.objects.filter(pk__in=[old.pk, kept.pk]).update(created_at=timezone.now() - timedelta(days=31))
+    assert keep_retention() == 1
+    assert ERASED == ["old"]
+    assert keep_retention() == 0
+    assert Asset.objects.get(pk=old.pk).erased_at is not None
+    assert Asset.objects.get(pk=young.pk).erased_at is None
