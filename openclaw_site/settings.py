@@ -73,6 +73,11 @@ INSTALLED_APPS = [
     "oauth2_provider",
     "axes",
     "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     *GOVERNANCE_APPS,
     *INFERENCE_APPS,
     *SKILLS_APPS,
@@ -96,6 +101,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "governance.identity.middleware.SessionCareMiddleware",
     # Last: its process_view runs the view inside the principal's transaction.
     "governance.access.middleware.PrincipalMiddleware",
 ]
@@ -155,6 +162,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+SESSION_ENGINE = "governance.identity.sessions"  # rows are found by a digest of the key
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_NAME = "openclaw_session"
 CSRF_COOKIE_NAME = "openclaw_csrf"
@@ -171,11 +179,23 @@ AXES_LOCKOUT_TEMPLATE = "access/locked_out.html"
 AXES_HANDLER = "axes.handlers.cache.AxesCacheHandler"
 AXES_VERBOSE = False
 
+# Signing in: passwords, passkeys, authenticator apps, recovery codes, and companies' own providers.
+ACCOUNT_ADAPTER = "governance.identity.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_SESSION_REMEMBER = True
+# Wrong passwords are counted by django-axes; these count requests, and codes and keys that were not right.
+ACCOUNT_RATE_LIMITS = {"login": "120/m/ip", "login_failed": "60/m/ip,5/300s/key", "reauthenticate": "10/m/user"}
+MFA_ADAPTER = "governance.identity.mfa.Adapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "OpenClaw"
+SOCIALACCOUNT_ADAPTER = "governance.identity.oidc.SocialAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # our policy lets no form lead to another site; state and nonce guard the way back
+
 OAUTH2_PROVIDER_APPLICATION_MODEL = "access.Application"
-# The toolkit's own tables; named because ours refer to them.
-OAUTH2_PROVIDER_GRANT_MODEL = "oauth2_provider.Grant"
-OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth2_provider.AccessToken"
-OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL = "oauth2_provider.RefreshToken"
 # The toolkit's own tables; named because ours refer to them.
 OAUTH2_PROVIDER_GRANT_MODEL = "oauth2_provider.Grant"
 OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "oauth2_provider.AccessToken"
@@ -199,10 +219,6 @@ OAUTH2_PROVIDER = {
     "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
     "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME": True,
 }
-# RFC 9449: with nonces every proof is fresh by the server's own clock, at the price of a second request now and then.
-DPOP_NONCE_REQUIRED = False
-# What was heard of a device longer ago than this counts as unknown.
-DEVICE_POSTURE_MAX_AGE_S = 24 * 3600
 # RFC 9449: with nonces every proof is fresh by the server's own clock, at the price of a second request now and then.
 DPOP_NONCE_REQUIRED = False
 # What was heard of a device longer ago than this counts as unknown.
@@ -245,7 +261,7 @@ BATCH_LEASE_S = 15.0  # a worker that does not renew its lease for so long is ta
 BATCH_RENEW_S = 1.0
 BATCH_RETENTION_DAYS = 30
 OUTCOME_RETENTION_DAYS = 30
-ETHICS_APPROVAL_DAYS = 365  # how long an approval holds at most; 365 is the longest that makes sense
+ETHICS_APPROVAL_DAYS = CONFIG.ethics_approval_days
 DECISION_RETENTION_DAYS = 7
 
 # --- REST API ------------------------------------------------------------------------------------------------------
@@ -345,6 +361,31 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "privilege.propose_removals",
         "schedule": 6 * 3600.0,
         "options": {"queue": "default", "expires": 3600.0},
+    },
+    "audit.sign_heads": {
+        "task": "audit.sign_heads",
+        "schedule": 300.0,
+        "options": {"queue": "default", "expires": 300.0},
+    },
+    "audit.make_partitions": {
+        "task": "audit.make_partitions",
+        "schedule": 6 * 3600.0,
+        "options": {"queue": "default", "expires": 3600.0},
+    },
+    "audit.retain": {
+        "task": "audit.retain",
+        "schedule": 24 * 3600.0,
+        "options": {"queue": "default", "expires": 3600.0},
+    },
+    "audit.verify_all": {
+        "task": "audit.verify_all",
+        "schedule": 24 * 3600.0,
+        "options": {"queue": "default", "expires": 3600.0},
+    },
+    "identity.drop_old_sessions": {
+        "task": "identity.drop_old_sessions",
+        "schedule": 24 * 3600.0,
+        "options": {"queue": "default"},
     },
     "ethics.expire": {
         "task": "ethics.expire",

@@ -38,7 +38,7 @@ from governance.tenants.models import Membership, Tenant, User
 
 # Rights come from memberships and grants only, and tokens are nobody's to look at: the pages that other apps bring for
 # them ask `is_staff` and Django's permissions, which mean nothing here.
-FOREIGN_APPS = {"auth", "oauth2_provider", "axes", "guardian"}
+FOREIGN_APPS = {"auth", "oauth2_provider", "axes", "guardian", "account", "mfa", "socialaccount"}
 for foreign in [m for m in admin.site._registry if m._meta.app_label in FOREIGN_APPS or m is Application]:
     admin.site.unregister(foreign)
 

@@ -1,12 +1,8 @@
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from governance.access import application_views, oauth_views, views
 
 urlpatterns = [
-    path("accounts/login/", views.SignIn.as_view(), name="login"),
-    path("accounts/logout/", LogoutView.as_view(), name="logout"),
-    path("accounts/password/", views.ChangePassword.as_view(), name="password-change"),
     path("accounts/tenant/", views.choose_tenant, name="choose-tenant"),
     path("applications/", application_views.applications, name="applications"),
     path(

@@ -8,4 +8,7 @@ class IdentityConfig(AppConfig):
     verbose_name = _("Sign-in and identity")
 
     def ready(self) -> None:
-        from governance.identity import policies  # noqa: F401  registers its actions
+        from governance.identity import (
+            policies,  # noqa: F401  registers its actions
+            receivers,  # noqa: F401  listens for sign-ins
+        )

@@ -1,0 +1,12 @@
+"""Background work of identities."""
+
+from celery import shared_task
+
+from governance.identity.services import sessions
+from governance.tenants.tasks import TenantTask
+
+
+@shared_task(name="identity.drop_old_sessions", base=TenantTask)
+def drop_old_sessions() -> None:
+    """Forget sessions that ended three months ago."""
+    sessions.drop_old()
