@@ -79,6 +79,9 @@ class Token(ThrottledOAuth, oauth_views.TokenView):
                 return _oauth_error(refused)
             remember_key(request, proof.jkt)
         response: HttpResponse = super().post(request, *args, **kwargs)
+        # An error that comes up while a token is made has no headers of its own.
+        response.headers["Content-Type"] = "application/json"
+        response.headers["Cache-Control"] = "no-store"
         if proofs and settings.DPOP_NONCE_REQUIRED:
             response.headers["DPoP-Nonce"] = nonce(time.time())
         return response
