@@ -8,9 +8,7 @@ ADMINISTRATORS = frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN})
 
 register(
     ActionRule("access.principal.view", roles=frozenset(set(Role) - {Role.SYSTEM}), scopes=frozenset(SCOPES)),
-    ActionRule(
-        "tenants.tenant.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN})
-    ),
+    ActionRule("tenants.tenant.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN})),
     ActionRule(
         "tenants.tenant.manage",
         roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM}),
@@ -43,6 +41,25 @@ register(
         roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN}),
         scopes=frozenset({"audit:read"}),
     ),
+    ActionRule(
+        "audit.entry.export",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN}),
+        scopes=frozenset({"audit:read"}),
+        groups=frozenset({"export"}),
+    ),
+    ActionRule(
+        "audit.chain.view",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN}),
+        scopes=frozenset({"audit:read"}),
+    ),
+    ActionRule(
+        "audit.chain.verify",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN, Role.SYSTEM}),
+        scopes=frozenset({"audit:read"}),
+    ),
+    ActionRule("audit.retention.manage", roles=ADMINISTRATORS, groups=frozenset({"administer"})),
+    ActionRule("audit.hold.set", roles=ADMINISTRATORS, groups=frozenset({"administer"})),
+    ActionRule("audit.hold.release", roles=ADMINISTRATORS, groups=frozenset({"approve"})),
     ActionRule("site.console.open", roles=frozenset(set(Role) - {Role.SERVICE, Role.SYSTEM, Role.PARTNER})),
     ActionRule("site.portal.open", roles=frozenset({Role.PARTNER})),
     ActionRule("site.console.applications", roles=ADMINISTRATORS | {Role.DEVELOPER}),

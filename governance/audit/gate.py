@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from governance.refs import ObjectRef
 
 
 class Require(Protocol):
-    """`governance.access.decisions.require`."""
+    """`governance.access.decisions.require`, and `decide` with the same parameters."""
 
     def __call__(
         self,
@@ -29,13 +30,32 @@ class Require(Protocol):
     ) -> Decision: ...
 
 
-_require: Require | None = None
+Pieces = AsyncIterator[bytes]
+WhileAllowed = Callable[[HttpRequest, str, Pieces], Pieces]
 
 
-def register(require: Require) -> None:
-    """Ask `require` from now on."""
-    global _require
-    _require = require
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What stands above: `while_allowed` ends a stream when the action is no longer open to who asked for it."""
+
+    require: Require
+    decide: Require
+    while_allowed: WhileAllowed
+
+
+_gate: Gate | None = None
+
+
+def register(gate: Gate) -> None:
+    """Ask `gate` from now on."""
+    global _gate
+    _gate = gate
+
+
+def _known() -> Gate:
+    if _gate is None:
+        raise RuntimeError("There is no decision point, so nothing is allowed.")
+    return _gate
 
 
 def require(
@@ -46,10 +66,18 @@ def require(
     tenant_id: UUID | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> Decision:
-    """Ask the decision point; raises AccessDenied. With no decision point, nothing is allowed."""
-    if _require is None:
-        raise RuntimeError("There is no decision point, so nothing is allowed.")
-    return _require(principal, action, resource, tenant_id=tenant_id, context=context)
+    """Ask the decision point; raises AccessDenied."""
+    return _known().require(principal, action, resource, tenant_id=tenant_id, context=context)
+
+
+def may(principal: Principal, action: str, *, tenant_id: UUID | None = None) -> bool:
+    """Whether a page shall offer the action."""
+    return _known().decide(principal, action, tenant_id=tenant_id).allow
+
+
+def while_allowed(request: HttpRequest, action: str, pieces: Pieces) -> Pieces:
+    """`pieces` as long as the action is open to who sent the request."""
+    return _known().while_allowed(request, action, pieces)
 
 
 def principal_of(request: HttpRequest | Request) -> Principal:

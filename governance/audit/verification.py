@@ -137,7 +137,12 @@ class _Walk:
         shift = _renumbered_by(entry)
         gap = self._gap_before(entry)
         linked = entry.previous_hash == self.previous
+        # Two entries that follow the same one: the one that is not as it was written was put there.
         inserted = not linked and not gap and not self.shift and entry.previous_hash == self.before
+        if inserted and shift is None:
+            self.report.add(Kind.INSERTED, entry.sequence, "put-between")
+            self.last, self.shift = entry.sequence, -1
+            return
         if inserted:
             self.report.add(Kind.INSERTED, entry.sequence - 1, "put-between")
             self.shift = shift or 0

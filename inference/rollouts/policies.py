@@ -3,9 +3,7 @@
 from governance.access.decisions import ActionRule, register
 from governance.principals import Role
 
-READERS = frozenset(
-    {Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST}
-)
+READERS = frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST})
 KEEPERS = frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.SYSTEM})
 INVOKE_GRANT = "rollouts.invoke_endpoint"
 

@@ -5,7 +5,7 @@ from governance.principals import Role
 from inference.rollouts.policies import INVOKE_GRANT
 
 CALLERS = frozenset({Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST})
-READERS = CALLERS | {Role.PLATFORM_ADMIN, Role.AUDITOR}
+READERS = CALLERS | {Role.PLATFORM_ADMIN}
 
 register(
     # Gates: whether this very endpoint may be called is rollouts.endpoint.invoke and serving.batch.create.
@@ -19,6 +19,12 @@ register(
         scopes=frozenset({"batch:write"}),
         grant=INVOKE_GRANT,
         groups=frozenset({"invoke"}),
+    ),
+    ActionRule(
+        "serving.batch.result",
+        roles=READERS | {Role.SERVICE},
+        scopes=frozenset({"batch:write"}),
+        groups=frozenset({"read_data"}),
     ),
     # Jobs of others; one's own may always be seen and stopped.
     ActionRule("serving.batch.view", roles=READERS, scopes=frozenset({"batch:write"})),

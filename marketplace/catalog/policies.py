@@ -3,12 +3,12 @@
 from governance.access.decisions import ActionRule, register
 from governance.principals import Role
 
-EVERYBODY = frozenset(set(Role) - {Role.SYSTEM, Role.SERVICE})
+EVERYBODY = frozenset(set(Role) - {Role.SYSTEM, Role.SERVICE, Role.AUDITOR})
 
 register(
     ActionRule("catalog.plugin.view", roles=EVERYBODY, scopes=frozenset({"plugins:read"}), cross_tenant=True),
     ActionRule("catalog.application.apply", anonymous=True),
-    ActionRule("catalog.application.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR})),
+    ActionRule("catalog.application.view", roles=frozenset({Role.PLATFORM_ADMIN})),
     ActionRule(
         "catalog.application.decide", roles=frozenset({Role.PLATFORM_ADMIN}), groups=frozenset({"approve"})
     ),

@@ -9,7 +9,7 @@ MANAGE = frozenset({"tenant:manage"})
 register(
     ActionRule(
         "installs.installation.view",
-        roles=KEEPERS | {Role.DEVELOPER, Role.DATA_SCIENTIST, Role.PLATFORM_ADMIN, Role.AUDITOR},
+        roles=KEEPERS | {Role.DEVELOPER, Role.DATA_SCIENTIST, Role.PLATFORM_ADMIN},
         scopes=MANAGE | {"plugins:read"},
     ),
     ActionRule(

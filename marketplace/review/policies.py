@@ -5,7 +5,7 @@ from governance.principals import Role
 
 READ = frozenset({"plugins:read"})
 WRITE = frozenset({"plugins:write"})
-HOUSE = frozenset({Role.REVIEWER, Role.PLATFORM_ADMIN, Role.ETHICS_OFFICER, Role.AUDITOR})
+HOUSE = frozenset({Role.REVIEWER, Role.PLATFORM_ADMIN, Role.ETHICS_OFFICER})
 REVIEWER = frozenset({Role.REVIEWER})
 
 register(
