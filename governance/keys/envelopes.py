@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidTag
 
 from governance.audit.services import platform_tenant_id
 from governance.keys.errors import Altered, NotSealed, Truncated
+from governance.keys.incidents import noticed
 from governance.keys.keyring import key_for_reading, key_for_sealing
 from governance.keys.streams import Binding, open_sealed, seal_stream, unseal_stream
 from governance.keys.usage import usage
@@ -29,6 +30,7 @@ from governance.tenants.context import platform_scope
 __all__ = [
     "data_key_of",
     "open_sealed",
+    "resealed",
     "seal",
     "seal_for_platform",
     "seal_stream",
@@ -59,16 +61,8 @@ def seal(data: bytes, *, tenant_id: UUID, purpose: str, object_id: str) -> bytes
 
 def unseal(blob: bytes, *, tenant_id: UUID, purpose: str, object_id: str) -> bytes:
     """Open what `seal` made. Raises a subclass of Unsealable, KeyDestroyed or KeysUnavailable."""
-    binding = Binding(tenant_id, purpose, object_id)
-    key_id = data_key_of(blob)
-    if len(blob) < OVERHEAD_BYTES:
-        raise Truncated
-    key = key_for_reading(key_id, tenant_id, purpose)
-    header, nonce = blob[:HEADER_BYTES], blob[HEADER_BYTES : HEADER_BYTES + NONCE_BYTES]
-    try:
-        return key.cipher.decrypt(nonce, blob[HEADER_BYTES + NONCE_BYTES :], binding.aad(header))
-    except InvalidTag as error:
-        raise Altered from error
+    with noticed(tenant_id, purpose, object_id):
+        return _opened(blob, Binding(tenant_id, purpose, object_id))
 
 
 def seal_for_platform(data: bytes, *, purpose: str, object_id: str) -> bytes:
@@ -83,6 +77,14 @@ def unseal_for_platform(blob: bytes, *, purpose: str, object_id: str) -> bytes:
         return unseal(blob, tenant_id=platform_tenant_id(), purpose=purpose, object_id=object_id)
 
 
+def resealed(blob: bytes, *, tenant_id: UUID, purpose: str, object_id: str) -> bytes | None:
+    """The same content sealed with the active key; None when that key has sealed `blob` already."""
+    if data_key_of(blob) == key_for_sealing(tenant_id, purpose).id:
+        return None
+    data = unseal(blob, tenant_id=tenant_id, purpose=purpose, object_id=object_id)
+    return seal(data, tenant_id=tenant_id, purpose=purpose, object_id=object_id)
+
+
 def data_key_of(blob: bytes) -> UUID:
     """The id of the data key that a sealed message says it needs. Raises NotSealed or Truncated."""
     if blob[: len(MAGIC)] != MAGIC[: len(blob)]:
@@ -90,3 +92,15 @@ def data_key_of(blob: bytes) -> UUID:
     if len(blob) < HEADER_BYTES:
         raise Truncated
     return UUID(bytes=bytes(blob[len(MAGIC) : HEADER_BYTES]))
+
+
+def _opened(blob: bytes, binding: Binding) -> bytes:
+    key_id = data_key_of(blob)
+    if len(blob) < OVERHEAD_BYTES:
+        raise Truncated
+    key = key_for_reading(key_id, binding.tenant_id, binding.purpose)
+    header, nonce = blob[:HEADER_BYTES], blob[HEADER_BYTES : HEADER_BYTES + NONCE_BYTES]
+    try:
+        return key.cipher.decrypt(nonce, blob[HEADER_BYTES + NONCE_BYTES :], binding.aad(header))
+    except InvalidTag as error:
+        raise Altered from error

@@ -99,7 +99,6 @@ class ReEncryption(TenantModel):
         RUNNING = "running", _("running")
         DONE = "done", _("done")
         CANCELLED = "cancelled", _("cancelled")
-        FAILED = "failed", _("failed")
 
     purpose = models.CharField(_("purpose"), max_length=60, blank=True, help_text=_("Empty: every purpose."))
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.QUEUED)

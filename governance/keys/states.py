@@ -21,7 +21,6 @@ RE_ENCRYPTION_STATES = StateTable(
     {
         Job.RUNNING: Rule(sources=frozenset({Job.QUEUED})),
         Job.DONE: Rule(sources=frozenset({Job.RUNNING})),
-        Job.FAILED: Rule(sources=frozenset({Job.QUEUED, Job.RUNNING})),
         Job.CANCELLED: Rule(sources=frozenset({Job.QUEUED, Job.RUNNING})),
     },
     initial=[Job.QUEUED],

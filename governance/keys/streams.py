@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from governance.keys.errors import Altered, Extended, NotSealed, Truncated
+from governance.keys.incidents import noticed
 from governance.keys.keyring import key_for_reading, key_for_sealing
 from governance.keys.memory import OpenKey
 from governance.keys.usage import usage
@@ -189,9 +190,13 @@ def unseal_stream(
     Every chunk is verified before it is written, but only the return says that the end was authentic: whoever acts on
     the content earlier must be able to take that back. Raises a subclass of Unsealable, KeyDestroyed, KeysUnavailable.
     """
+    with noticed(tenant_id, purpose, object_id):
+        return _unseal(reader, writer, Binding(tenant_id, purpose, object_id))
+
+
+def _unseal(reader: IO[bytes], writer: IO[bytes], binding: Binding) -> int:
     header = Header.decoded(read_fully(reader, HEADER_BYTES))
-    binding = Binding(tenant_id, purpose, object_id)
-    cipher = StreamCipher(key_for_reading(header.key_id, tenant_id, purpose), header, binding)
+    cipher = StreamCipher(key_for_reading(header.key_id, binding.tenant_id, binding.purpose), header, binding)
     written, index = 0, 0
     chunk = read_fully(reader, header.sealed_chunk_bytes)
     while True:
@@ -215,6 +220,13 @@ class SealedReader(io.RawIOBase):
 
     def __init__(self, source: IO[bytes], binding: Binding) -> None:
         self._source = source
+        self._binding = binding
+        self._position = 0
+        self._index, self._chunk = -1, b""
+        with noticed(binding.tenant_id, binding.purpose, binding.object_id):
+            self._begin(source, binding)
+
+    def _begin(self, source: IO[bytes], binding: Binding) -> None:
         size = source.seek(0, os.SEEK_END)
         source.seek(0)
         self._header = Header.decoded(read_fully(source, HEADER_BYTES))
@@ -224,8 +236,6 @@ class SealedReader(io.RawIOBase):
         self._last = max(0, self._size - 1) >> self._header.chunk_power
         if size > HEADER_BYTES + (self._last + 1) * self._header.sealed_chunk_bytes:
             raise Altered  # an empty last chunk belongs to an empty stream only
-        self._position = 0
-        self._index, self._chunk = -1, b""
         self._load(self._last)
 
     @property
@@ -253,7 +263,8 @@ class SealedReader(io.RawIOBase):
         if self._position >= self._size or not len(buffer):
             return 0
         index, start = divmod(self._position, self._header.chunk_bytes)
-        self._load(index)
+        with noticed(self._binding.tenant_id, self._binding.purpose, self._binding.object_id):
+            self._load(index)
         part = self._chunk[start : start + len(buffer)]
         buffer[: len(part)] = part
         self._position += len(part)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from governance.keys.memory import memory
 from governance.keys.providers import PKCS11Provider, SoftwareKeyProvider, TokenAddress
 
 PLACES = (
@@ -92,6 +91,10 @@ def token_in_use(token, settings) -> SoftToken:
 @pytest.fixture(autouse=True)
 def forgetful():
     """Nothing is remembered from one test to the next."""
+    from governance.keys.incidents import incidents
+    from governance.keys.memory import memory
+
     memory.forget()
+    incidents.begin()
     yield
     memory.forget()
