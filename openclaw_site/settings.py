@@ -287,6 +287,9 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ApprovalState": "governance.ethics.models.Approval.State",
         "PolicyVersionState": "governance.policies.models.PolicyVersion.State",
+        "KeyState": "governance.keys.models.KeyState",
+        "ReEncryptionState": "governance.keys.models.ReEncryption.State",
+        "DestructionState": "governance.keys.models.Destruction.State",
         "PartnerApplicationState": "marketplace.catalog.models.PartnerApplication.State",
         "PluginVersionState": "marketplace.catalog.models.PluginVersion.State",
         "SubmissionState": "marketplace.review.models.Submission.State",
@@ -387,6 +390,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 24 * 3600.0,
         "options": {"queue": "default"},
     },
+    "keys.rewrap_all": {"task": "keys.rewrap_all", "schedule": 60.0, "options": {"expires": 60.0}},
+    "keys.resume_stalled": {"task": "keys.resume_stalled", "schedule": 10.0, "options": {"expires": 10.0}},
+    "keys.erase": {"task": "keys.erase", "schedule": 60.0, "options": {"expires": 60.0}},
+    "keys.rotate_due": {"task": "keys.rotate_due", "schedule": 3600.0, "options": {"expires": 3600.0}},
     "ethics.expire": {
         "task": "ethics.expire",
         "schedule": 60.0,
