@@ -1,4 +1,4 @@
-"""WebSockets: origin check, the principal of a session or a bearer token, before any consumer is reached."""
+"""WebSockets: origin check, the principal of a session or an access token, before any consumer is reached."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.handlers.asgi import ASGIRequest
 from django.db import close_old_connections
 
+from governance.access.credentials import SCHEMES
 from governance.access.middleware import find_principal
 from governance.access.standing import Credential, credential_of, with_session
 from governance.errors import DomainError
@@ -34,7 +35,8 @@ class _WithPrincipal:
         self._inner = inner
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        request = ASGIRequest(scope | {"type": "http", "method": "GET"}, BytesIO())
+        scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", "ws"), "http")
+        request = ASGIRequest(scope | {"type": "http", "method": "GET", "scheme": scheme}, BytesIO())
         principal, credential = await sync_to_async(_identify, thread_sensitive=False)(request)
         known = {"principal": principal, "credential": credential, "cookies": request.COOKIES}
         await self._inner(scope | known, receive, send)
@@ -43,7 +45,7 @@ class _WithPrincipal:
 class PrincipalSocket:
     """`scope["principal"]` and `scope["credential"]` for every consumer; a foreign Origin never gets that far.
 
-    A program names no Origin. It is let through with a bearer token, which no page of another site could send.
+    A program names no Origin. It is let through with an access token, which no page of another site could send.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -52,7 +54,8 @@ class PrincipalSocket:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
-        if b"origin" not in headers and headers.get(b"authorization", b"")[:7].lower() == b"bearer ":
+        scheme = headers.get(b"authorization", b"").partition(b" ")[0].decode("latin-1").lower()
+        if b"origin" not in headers and scheme in SCHEMES:
             await self._with_principal(scope, receive, send)
         else:
             await self._validated(scope, receive, send)

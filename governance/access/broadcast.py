@@ -19,7 +19,7 @@ TOPICS = frozenset(
         "tenant",
         "endpoint",
         "policy",  # by the tenant's id; empty for the platform's
-        "session",  # a person's session, by the SHA-256 of its key
+        "session",  # a person's session ended, by the SHA-256 of its key or the first 40 digits of it
         "user",  # what is known of a user's identity changed: factors, devices; by the user's id
         "stop",  # a stop button, by the id of what is stopped
         "asset",  # labels and facts, by the object's id

@@ -23,10 +23,11 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, transaction
 from django.http import HttpRequest
 
+from governance.access.credentials import presented_by
 from governance.access.hub import EVERYTHING, Hub, hub
 from governance.access.middleware import find_principal
 from governance.access.models import Application
-from governance.access.principals import principal_for_bearer, principal_for_user
+from governance.access.principals import principal_for_user, verified_token
 from governance.access.services import record_refusal
 from governance.decision import Decision
 from governance.errors import AccessDenied, DomainError
@@ -44,6 +45,7 @@ TRY_LATER = 1013
 
 # Topics that may concern anybody, because policies and conditions may speak of anything.
 FOR_ALL = frozenset({EVERYTHING, "policy", "stop", "asset", "plugin", "endpoint"})
+DIGEST_PART = 40
 OF_USERS = frozenset({"membership", "grant", "user"})
 
 # Few threads: a change that concerns everybody must not take every connection to the database away from requests.
@@ -54,24 +56,27 @@ Admit = Callable[[Principal], Decision]
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What somebody came with: a session's key or a bearer token, and the request that brought it."""
+    """What somebody came with: a session's key or an access token, and the request that brought it."""
 
     request: HttpRequest
     session_key: str = ""
     token: str = ""
 
     @property
-    def announced_as(self) -> tuple[str, str]:
-        """Topic and key of the announcement that ends it."""
-        topic, secret = ("token", self.token) if self.token else ("session", self.session_key)
-        return topic, sha256(secret.encode()).hexdigest()
+    def topic(self) -> str:
+        """Topic of the announcement that ends it."""
+        return "token" if self.token else "session"
+
+    @property
+    def digest(self) -> str:
+        """What it is called in announcements."""
+        return sha256((self.token or self.session_key).encode()).hexdigest()
 
 
 def credential_of(request: HttpRequest) -> Credential | None:
     """The credential of a request; None for one without any."""
-    scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return Credential(request, token=token.strip())
+    if (presented := presented_by(request)) is not None:
+        return Credential(request, token=presented.token)
     key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
     return Credential(request, session_key=key) if key else None
 
@@ -96,9 +101,9 @@ def principal_now(
     until = float("inf")
     found: Principal | None
     if credential is not None and credential.token:
-        known = principal_for_bearer(credential.token)
-        found, until = (known[0], known[1].timestamp()) if known else (None, 0.0)
-        found = replace(found, signals=principal.signals) if found else None
+        # The proof by the token's key was given once, when it was opened.
+        known = verified_token(credential.token)
+        found, until = (known.principal, known.expires.timestamp()) if known else (None, 0.0)
     elif credential is not None:
         found = find_principal(with_session(credential.request, credential.session_key))
     elif principal.kind == "client":
@@ -128,10 +133,10 @@ def _client_now(principal: Principal) -> Principal | None:
         application = rows.filter(pk=principal.id, tenant_id=principal.tenant_id).first()
         if application is None or not application.is_usable(None):
             return None
-        names = Membership.objects.filter(
-            user_id=application.service_user_id, tenant_id=application.tenant_id
-        ).values_list("role", flat=True)
-        roles = frozenset(Role(name) for name in names)
+        lasting = Membership.objects.filter(
+            user_id=application.service_user_id, tenant_id=application.tenant_id, expires_at=None
+        )
+        roles = frozenset(Role(name) for name in lasting.values_list("role", flat=True))
     if not roles:
         return None
     return replace(
@@ -224,7 +229,10 @@ class Standing:
             return key == str(self.principal.tenant_id)
         if topic == "application":
             return self.principal.scopes is not None
-        return self._credential is not None and (topic, key) == self._credential.announced_as
+        if self._credential is None or topic != self._credential.topic:
+            return False
+        # A session's row keeps the beginning of its digest, and may be all that is told of it.
+        return key[:DIGEST_PART] == self._credential.digest[:DIGEST_PART]
 
     def _heard(self, topic: str, key: str) -> None:
         if self.concerns(topic, key):

@@ -1,3 +1,10 @@
-from django.urls import URLPattern
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from governance.events.api import ReceivedEventViewSet, TransmitterViewSet
+
+router = SimpleRouter()
+router.register("event-transmitters", TransmitterViewSet)
+router.register("security-events", ReceivedEventViewSet)
+
+urlpatterns = [path("", include(router.urls))]

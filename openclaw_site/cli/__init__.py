@@ -20,7 +20,11 @@ COMMANDS = {
     "manage": "openclaw_site.cli.manage:manage",
     "messages": "openclaw_site.cli.messages:messages",
     "audit": "openclaw_site.cli.audit:audit",
+    "events": "openclaw_site.cli.events:events",
+    "oversight": "openclaw_site.cli.oversight:oversight",
     "privilege": "openclaw_site.cli.privilege:privilege",
+    "identity": "openclaw_site.cli.identity:identity",
+    "ethics": "openclaw_site.cli.ethics:ethics",
     "plugin": "openclaw_site.cli.plugin:plugin",
 }
 

@@ -79,6 +79,8 @@ MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
             Item(
                 _("All approvals"), "history_edu", "admin:ethics_approval_changelist", "ethics.approval.view"
             ),
+            Item(_("Approved uses"), "verified", "ethics-uses", "ethics.binding.view"),
+            Item(_("Incidents"), "report", "incidents", "ethics.incident.view"),
         ),
     ),
     (

@@ -1,0 +1,158 @@
+"""What an event does here, by its type (CAEP 1.0). An effect only ever takes trust away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from oauth2_provider.models import get_access_token_model, get_refresh_token_model
+
+from governance.access.broadcast import announce
+from governance.access.models import RegisteredDevice, TokenBinding
+from governance.access.signals import SESSION_FACTOR
+from governance.events.models import Transmitter
+from governance.events.subjects import devices
+from governance.events.tokens import SecurityEvent
+from governance.identity.models import UserSession
+from governance.identity.services.sessions import end_everywhere
+from governance.identity.sessions import STORED
+from governance.principals import Factor, Principal
+from governance.tenants.models import User
+
+CAEP = "https://schemas.openid.net/secevent/caep/event-type/"
+VERIFICATION = "https://schemas.openid.net/secevent/ssf/event-type/verification"
+POSTURES = {
+    "compliant": RegisteredDevice.Posture.COMPLIANT,
+    "not-compliant": RegisteredDevice.Posture.NOT_COMPLIANT,
+}
+
+
+def apply(
+    event: SecurityEvent, transmitter: Transmitter, users: list[User], *, principal: Principal
+) -> list[str]:
+    """Do what the token's events ask for, in the caller's transaction; returns a sentence for each thing done."""
+    done: list[str] = []
+    for kind, payload in event.events.items():
+        effect = EFFECTS.get(kind)
+        if effect is not None:
+            done += effect(event, payload, transmitter, users, principal)
+    return done
+
+
+Effect = Callable[[SecurityEvent, Mapping[str, Any], Transmitter, list[User], Principal], list[str]]
+
+
+def _end_sessions(
+    event: SecurityEvent,
+    payload: Mapping[str, Any],
+    transmitter: Transmitter,
+    users: list[User],
+    principal: Principal,
+) -> list[str]:
+    """session-revoked: every session, because any of them opens the tenant, and the tokens granted in the tenant."""
+    done = []
+    for user in users:
+        reason = f"session-revoked by {transmitter.name}"
+        sessions = end_everywhere(principal=principal, user_id=user.id, reason=reason)
+        tokens = _delete_tokens(user.id, transmitter.tenant_id)
+        done.append(
+            _("%(user)s: %(sessions)d sessions and %(tokens)d tokens ended")
+            % {"user": user.get_username(), "sessions": sessions, "tokens": tokens}
+        )
+    return done
+
+
+def _prove_again(
+    event: SecurityEvent,
+    payload: Mapping[str, Any],
+    transmitter: Transmitter,
+    users: list[User],
+    principal: Principal,
+) -> list[str]:
+    """Sessions and tokens stay, but are worth nothing until the identity has been proven again."""
+    done = []
+    for user in users:
+        count = _forget_factor(user.id)
+        bindings = TokenBinding.objects.filter(access_token__user=user) | TokenBinding.objects.filter(
+            refresh_token__user=user
+        )
+        bindings.update(factor=Factor.NONE.value, factor_at=None)
+        announce("user", str(user.id))
+        done.append(
+            _("%(user)s: %(sessions)d sessions must prove the identity again")
+            % {"user": user.get_username(), "sessions": count}
+        )
+    return done
+
+
+def _assurance_changed(
+    event: SecurityEvent,
+    payload: Mapping[str, Any],
+    transmitter: Transmitter,
+    users: list[User],
+    principal: Principal,
+) -> list[str]:
+    """assurance-level-change: less than before must be proven again; more than before is proven to us, not told."""
+    if payload.get("change_direction") == "increase":
+        return []
+    return _prove_again(event, payload, transmitter, users, principal)
+
+
+def _set_postures(
+    event: SecurityEvent,
+    payload: Mapping[str, Any],
+    transmitter: Transmitter,
+    users: list[User],
+    principal: Principal,
+) -> list[str]:
+    """device-compliance-change: what the company's device management says of a registered device."""
+    posture = POSTURES.get(str(payload.get("current_status")))
+    if posture is None:
+        return []
+    done = []
+    for device in devices(event.subject, transmitter.tenant_id, users).select_for_update(of=("self",)):
+        device.posture, device.posture_at, device.source = posture, timezone.now(), transmitter.name
+        device.save(update_fields=["posture", "posture_at", "source"])
+        done.append(_("device %(device)s: %(posture)s") % {"device": device.name, "posture": posture.label})
+    return done
+
+
+EFFECTS: dict[str, Effect] = {
+    f"{CAEP}session-revoked": _end_sessions,
+    f"{CAEP}credential-change": _prove_again,
+    f"{CAEP}token-claims-change": _prove_again,
+    f"{CAEP}assurance-level-change": _assurance_changed,
+    f"{CAEP}device-compliance-change": _set_postures,
+}
+ABOUT_DEVICES = f"{CAEP}device-compliance-change"
+
+
+def _delete_tokens(user_id: UUID, tenant_id: UUID) -> int:
+    get_refresh_token_model().objects.filter(user_id=user_id, application__tenant_id=tenant_id).delete()
+    tokens = get_access_token_model().objects.filter(user_id=user_id, application__tenant_id=tenant_id)
+    count = tokens.count()
+    tokens.delete()
+    return count
+
+
+def _forget_factor(user_id: UUID) -> int:
+    """Take the proven factor out of every open session; the caller announces it."""
+    codec = import_module(settings.SESSION_ENGINE).SessionStore()
+    keys = [
+        digest[:STORED]
+        for digest in UserSession.open.filter(user_id=user_id).values_list("key_digest", flat=True)
+    ]
+    count = 0
+    for row in Session.objects.select_for_update().filter(session_key__in=keys):
+        data = codec.decode(row.session_data)
+        if data.pop(SESSION_FACTOR, None) is not None:
+            row.session_data = codec.encode(data)
+            row.save(update_fields=["session_data"])
+        count += 1
+    return count
