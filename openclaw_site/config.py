@@ -58,6 +58,7 @@ class Config:
     port: int = 8000
     web_workers: int = 1
     task_workers: int = 2
+    ethics_approval_days: int = 365
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     secret_key_file: Path | None = None
@@ -90,6 +91,9 @@ class Config:
             port=port,
             web_workers=_number(environ, "OPENCLAW_WEB_WORKERS", default=1, least=1, most=64),
             task_workers=_number(environ, "OPENCLAW_TASK_WORKERS", default=2, least=1, most=256),
+            ethics_approval_days=_number(
+                environ, "OPENCLAW_ETHICS_APPROVAL_DAYS", default=365, least=1, most=365
+            ),
             allowed_hosts=tuple(host for host in hosts if host),
             trusted_proxies=_networks(environ, "OPENCLAW_TRUSTED_PROXIES"),
             secret_key_file=_file(environ, "OPENCLAW_SECRET_KEY_FILE"),

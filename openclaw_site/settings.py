@@ -355,6 +355,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 5.0,
         "options": {"queue": "default", "expires": 5.0},
     },
+    "oversight.escalate_overdue": {
+        "task": "oversight.escalate_overdue",
+        "schedule": 60.0,
+        "options": {"queue": "default", "expires": 60.0},
+    },
     "privilege.end_due": {
         "task": "privilege.end_due",
         "schedule": 10.0,

@@ -1,3 +1,11 @@
-from django.urls import URLPattern
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from governance.oversight.api import HumanLabelViewSet, OversightTaskViewSet, StopViewSet
+
+router = SimpleRouter()
+router.register("stops", StopViewSet)
+router.register("oversight-tasks", OversightTaskViewSet)
+router.register("human-labels", HumanLabelViewSet)
+
+urlpatterns = [path("", include(router.urls))]

@@ -8,4 +8,7 @@ class OversightConfig(AppConfig):
     verbose_name = _("Human oversight")
 
     def ready(self) -> None:
-        from governance.oversight import policies  # noqa: F401  registers its actions
+        from governance.access import conditions
+        from governance.oversight import policies, stops  # noqa: F401  registers its actions
+
+        conditions.register(stops.stopped, groups={"invoke"})

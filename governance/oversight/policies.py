@@ -1,1 +1,41 @@
-"""The actions of this app and who may do them."""
+"""Who may press and release stop buttons, and who decides where a machine may not."""
+
+from governance.access.decisions import ActionRule, register
+from governance.principals import Role
+
+PEOPLE = frozenset(
+    {Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST, Role.PLATFORM_ADMIN, Role.ETHICS_OFFICER}
+)
+RESPONSIBLE = frozenset({Role.TENANT_ADMIN, Role.PLATFORM_ADMIN, Role.ETHICS_OFFICER})
+
+register(
+    ActionRule("oversight.stop.view", roles=PEOPLE, scopes=frozenset({"models:read"})),
+    # Pressing is for everybody who works with it, and needs no more than being signed in.
+    ActionRule("oversight.stop.press", roles=PEOPLE | {Role.SYSTEM}),
+    ActionRule("oversight.stop.press_tenant", roles=RESPONSIBLE | {Role.SYSTEM}),
+    ActionRule(
+        "oversight.stop.press_platform",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.ETHICS_OFFICER, Role.SYSTEM}),
+    ),
+    ActionRule("oversight.stop.ask_release", roles=RESPONSIBLE, groups=frozenset({"administer"})),
+    ActionRule("oversight.stop.release", roles=RESPONSIBLE, groups=frozenset({"approve"})),
+    ActionRule("oversight.task.view", roles=PEOPLE, scopes=frozenset({"models:read"})),
+    ActionRule(
+        "oversight.task.open",
+        roles=frozenset({Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST, Role.SERVICE, Role.SYSTEM}),
+        scopes=frozenset({"models:infer"}),
+    ),
+    ActionRule(
+        "oversight.task.decide",
+        roles=frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.ETHICS_OFFICER}),
+        groups=frozenset({"approve"}),
+    ),
+    ActionRule(
+        "oversight.task.appeal",
+        roles=frozenset({Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST, Role.SERVICE}),
+        scopes=frozenset({"models:infer"}),
+    ),
+    ActionRule(
+        "oversight.rule.manage", roles=frozenset({Role.TENANT_ADMIN}), groups=frozenset({"administer"})
+    ),
+)

@@ -1,3 +1,12 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from governance.oversight import stop_views, views
+
+urlpatterns = [
+    path("", views.queue, name="oversight-queue"),
+    path("<uuid:task_id>/", views.task, name="oversight-task"),
+    path("stops/", stop_views.stops, name="stop-buttons"),
+    path("stops/press/", stop_views.press, name="stop-press"),
+    path("stops/<uuid:stop_id>/ask-release/", stop_views.ask_release, name="page-stop-ask-release"),
+    path("stops/<uuid:stop_id>/release/", stop_views.release, name="page-stop-release"),
+]
