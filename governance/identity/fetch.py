@@ -12,12 +12,13 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests  # type: ignore[import-untyped]
+import requests
 from django.conf import settings
 from django.utils.translation import gettext as _
-from requests.adapters import HTTPAdapter  # type: ignore[import-untyped]
+from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
 from urllib3.poolmanager import PoolManager
 
 from governance.errors import InvalidInput
@@ -26,7 +27,7 @@ TIMEOUT_S = (3.0, 5.0)  # to connect, between two parts of an answer
 MAX_ANSWER_BYTES = 512 * 1024
 
 
-class Refused(requests.RequestException):  # type: ignore[misc]
+class Refused(requests.RequestException):
     """The address may not be asked, or its answer is not one that is taken."""
 
 
@@ -48,7 +49,7 @@ def check_address(url: str) -> None:
     )
 
 
-class GuardedSession(requests.Session):  # type: ignore[misc]
+class GuardedSession(requests.Session):
     """A `requests` session for one provider; `internal` lets its addresses be private ones."""
 
     def __init__(self, *, internal: bool) -> None:
@@ -59,26 +60,29 @@ class GuardedSession(requests.Session):  # type: ignore[misc]
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
-    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """One question. Raises Refused, or any other RequestException."""
         try:
-            check_address(url)
+            check_address(request.url or "")
         except InvalidInput as error:
             raise Refused(str(error.message)) from error
         kwargs |= {"timeout": TIMEOUT_S, "allow_redirects": False, "stream": True}
-        response = super().request(method, url, *args, **kwargs)
-        if response.is_redirect:
+        response = super().send(request, **kwargs)
+        try:
+            if response.is_redirect:
+                raise Refused("the provider answered with a redirect")
+            body = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+        except HTTPError as error:
+            raise Refused("the provider's answer broke off") from error
+        finally:
             response.close()
-            raise Refused("the provider answered with a redirect")
-        body = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
-        response.close()
         if len(body) > MAX_ANSWER_BYTES:
             raise Refused("the provider's answer is too long")
         response._content, response._content_consumed = body, True
         return response
 
 
-class _GuardedAdapter(HTTPAdapter):  # type: ignore[misc]
+class _GuardedAdapter(HTTPAdapter):
     def __init__(self, *, internal: bool) -> None:
         self._internal = internal
         super().__init__()

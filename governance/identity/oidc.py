@@ -27,7 +27,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from requests import RequestException  # type: ignore[import-untyped]
+from requests import RequestException
 
 from governance.errors import InvalidInput
 from governance.identity import id_tokens

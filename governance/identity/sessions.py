@@ -43,12 +43,12 @@ class SessionStore(DatabaseStore):
 
     def create_model_instance(self, data: dict[str, Any]) -> Any:
         row = super().create_model_instance(data)
-        row.session_key = stored(row.session_key)
+        row.session_key = digest(str(row.session_key))[:STORED]
         return row
 
     async def acreate_model_instance(self, data: dict[str, Any]) -> Any:
         row = await super().acreate_model_instance(data)
-        row.session_key = stored(row.session_key)
+        row.session_key = digest(str(row.session_key))[:STORED]
         return row
 
     def delete(self, session_key: str | None = None) -> None:

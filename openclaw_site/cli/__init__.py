@@ -22,6 +22,7 @@ COMMANDS = {
     "audit": "openclaw_site.cli.audit:audit",
     "events": "openclaw_site.cli.events:events",
     "oversight": "openclaw_site.cli.oversight:oversight",
+    "policies": "openclaw_site.cli.policies:policies",
     "privilege": "openclaw_site.cli.privilege:privilege",
     "identity": "openclaw_site.cli.identity:identity",
     "ethics": "openclaw_site.cli.ethics:ethics",

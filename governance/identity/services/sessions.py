@@ -129,6 +129,7 @@ def end_present(*, principal: Principal, session: SessionBase, reason: str) -> N
 def end_own(*, principal: Principal, session_id: UUID) -> UserSession:
     """End one of one's own sessions, in whichever tenant it works."""
     require(principal, "identity.own-session.end")
+    assert principal.user_id is not None
     with platform_scope():
         rows = UserSession.open.filter(pk=session_id, user_id=principal.user_id)
         ended = _end(rows, principal, reason="ended by its owner")
