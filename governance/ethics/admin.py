@@ -16,12 +16,13 @@ class ApprovalAdmin(DecisionModelAdmin):
     list_display = (
         "subject_label",
         "purpose",
+        "risk_class",
         "state",
         "requested_by",
         "requested_at",
         "decided_by",
         "expires_at",
     )
-    list_filter = ("state", "purpose")
+    list_filter = ("state", "risk_class", "purpose")
     search_fields = ("subject_label", "subject_id", "subject_digest")
     list_select_related = ("requested_by", "decided_by")

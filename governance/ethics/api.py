@@ -1,66 +1,27 @@
-"""REST: ethics approvals."""
+"""REST: the questionnaire, ethics approvals with their evidence, and what is bound to them."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, viewsets
+from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from governance.access.requests import principal_of
-from governance.ethics import services
-from governance.ethics.models import Approval
+from governance.ethics import selectors, services
+from governance.ethics.models import Approval, Binding
 from governance.ethics.questionnaires import CURRENT
-
-
-class ApprovalSerializer(serializers.ModelSerializer[Approval]):
-    """An approval, bound to one digest."""
-
-    class Meta:
-        model = Approval
-        fields = [
-            "id",
-            "subject_type",
-            "subject_id",
-            "subject_digest",
-            "subject_label",
-            "purpose",
-            "questionnaire_version",
-            "questionnaire",
-            "state",
-            "requested_at",
-            "decided_at",
-            "reason",
-            "expires_at",
-        ]
-        read_only_fields = fields
-
-
-class EthicsDecisionSerializer(serializers.Serializer[Any]):
-    """A decision and why."""
-
-    approve = serializers.BooleanField()
-    reason = serializers.CharField(max_length=4000)
-
-
-class QuestionSerializer(serializers.Serializer[Any]):
-    """One question; `text` wants at least ten characters, `confirm` wants true."""
-
-    id = serializers.CharField()
-    text = serializers.CharField()
-    help = serializers.CharField()
-    kind = serializers.ChoiceField(choices=["text", "confirm"])
-
-
-class QuestionnaireSerializer(serializers.Serializer[Any]):
-    """The questions in the caller's language."""
-
-    version = serializers.CharField()
-    questions = QuestionSerializer(many=True)
+from governance.ethics.serializers import (
+    ApprovalSerializer,
+    BindingSerializer,
+    EthicsDecisionSerializer,
+    EvidenceGivenSerializer,
+    EvidenceSerializer,
+    QuestionnaireSerializer,
+)
 
 
 class QuestionnaireView(APIView):
@@ -81,20 +42,66 @@ class ApprovalViewSet(viewsets.ReadOnlyModelViewSet[Approval]):
         "list": "ethics.approval.view",
         "retrieve": "ethics.approval.view",
         "decide": "ethics.approval.decide",
+        "documents": "ethics.approval.view",
+        "evidence": "ethics.evidence.supply",
+        "renew": "ethics.approval.request",
     }
     queryset = Approval.objects.all()
     serializer_class = ApprovalSerializer
-    filterset_fields = ["state", "purpose", "subject_id"]
+    filterset_fields = ["state", "purpose", "subject_id", "risk_class"]
+
+    def get_queryset(self) -> QuerySet[Approval]:
+        """Row security decides whose; the evidence comes along."""
+        return selectors.with_evidence(Approval.objects.all())
 
     @extend_schema(request=EthicsDecisionSerializer, responses=ApprovalSerializer)
     @action(detail=True, methods=["post"])
     def decide(self, request: Request, pk: str) -> Response:
-        """Approve or refuse, with a reason. Nobody decides on a request of their own."""
+        """Approve, under conditions if need be, or refuse, with a reason. Nobody decides on a request of their own."""
         given = EthicsDecisionSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        approval = services.decide_approval(
+        services.decide_approval(
             principal=principal_of(request),
             approval_id=self.get_object().id,
             **given.validated_data,
         )
-        return Response(ApprovalSerializer(approval).data)
+        return Response(ApprovalSerializer(self.get_object()).data)
+
+    @extend_schema(responses=EvidenceSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def documents(self, request: Request, pk: str) -> Response:
+        """Every document of evidence with its content, the newest first."""
+        return Response(EvidenceSerializer(self.get_object().evidence.order_by("-id"), many=True).data)
+
+    @extend_schema(request=EvidenceGivenSerializer, responses={201: EvidenceSerializer})
+    @action(detail=True, methods=["post"])
+    def evidence(self, request: Request, pk: str) -> Response:
+        """Add a model card, an evaluation per group, or an oversight plan to an open request."""
+        given = EvidenceGivenSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        row = services.supply_evidence(
+            principal=principal_of(request), approval_id=self.get_object().id, **given.validated_data
+        )
+        return Response(EvidenceSerializer(row).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses={201: ApprovalSerializer})
+    @action(detail=True, methods=["post"])
+    def renew(self, request: Request, pk: str) -> Response:
+        """Ask for the same approval again, with the same answers and evidence, before or after it ends."""
+        made = services.renew_approval(principal=principal_of(request), approval_id=self.get_object().id)
+        return Response(
+            ApprovalSerializer(self.get_queryset().get(pk=made.pk)).data, status=status.HTTP_201_CREATED
+        )
+
+
+class BindingViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Binding]):
+    """What in one's tenant needs an ethics approval, whether it holds, and under which conditions."""
+
+    decisions = {"list": "ethics.binding.view"}
+    queryset = Binding.objects.all()
+    serializer_class = BindingSerializer
+    filterset_fields = ["object_type", "object_id", "in_force"]
+
+    def get_queryset(self) -> QuerySet[Binding]:
+        """The tenant's, or every tenant's for the platform."""
+        return selectors.visible_bindings(principal_of(self.request))

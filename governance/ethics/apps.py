@@ -8,4 +8,6 @@ class EthicsConfig(AppConfig):
     verbose_name = _("Ethics approvals")
 
     def ready(self) -> None:
-        from governance.ethics import policies  # noqa: F401  registers its actions
+        from governance.ethics import enforcing, policies  # noqa: F401  registers its actions
+
+        enforcing.register()

@@ -8,5 +8,5 @@ from governance.tenants.tasks import TenantTask
 
 @shared_task(name="ethics.expire", base=TenantTask)
 def expire() -> None:
-    """Mark approvals that have run out."""
+    """Mark approvals that have run out, and remind of those that will."""
     services.expire_approvals()

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from governance.access.decisions import require
 from governance.access.requests import principal_of
 from governance.errors import AccessDenied, DomainError, NotFound
-from governance.ethics.questionnaires import CURRENT
+from governance.ethics.questionnaires import answers_from_form, form_of
 from marketplace.catalog.models import PluginVersion
 from marketplace.review import services
 from marketplace.review.models import ENDED, Submission
@@ -165,22 +165,9 @@ def withdraw(request: HttpRequest, submission_id: UUID) -> HttpResponse:
 
 
 def _questions(request: HttpRequest) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": question.id,
-            "text": question.text,
-            "help": question.help,
-            "confirm": question.kind == "confirm",
-            "answer": request.POST.get(f"q-{question.id}", ""),
-        }
-        for question in CURRENT.questions
-    ]
+    return form_of(request.POST)
 
 
 def _answers(request: HttpRequest) -> dict[str, Any] | None:
     """The questionnaire as sent, or None when every field was left empty."""
-    given: dict[str, Any] = {}
-    for question in CURRENT.questions:
-        text = request.POST.get(f"q-{question.id}", "").strip()
-        given[question.id] = bool(text) if question.kind == "confirm" else text
-    return {"version": CURRENT.version, "answers": given} if any(given.values()) else None
+    return answers_from_form(request.POST)

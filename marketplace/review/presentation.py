@@ -138,6 +138,7 @@ class SubmissionPage:
     can_withdraw: bool = False
     needs_second: bool = False
     needs_questionnaire: bool = False
+    ethics_approval_id: UUID | None = None
     checks: list[CheckRow] = field(default_factory=list)
     checks_summary: str = ""
     findings: list[FindingRow] = field(default_factory=list)
@@ -217,6 +218,7 @@ def present(submission: Submission, principal: Principal) -> SubmissionPage:
     )
     seen = selectors.view_of(submission, principal=principal)
     view.needs_questionnaire = publisher and seen.ethics.state == "questionnaire_missing"
+    view.ethics_approval_id = seen.ethics.approval_id if publisher else None
     view.checks = [_check(check, retry) for check in seen.checks]
     done = sum(check.state == CheckRun.State.DONE for check in seen.checks)
     view.checks_summary = _("%(done)d of %(all)d finished") % {"done": done, "all": len(seen.checks)}

@@ -23,6 +23,7 @@ from marketplace.catalog.selectors import name_is_taken, version_in_use
 from marketplace.catalog.services import approve_version, end_version
 from marketplace.review.archives import peek_manifest, take_in
 from marketplace.review.checking import retry_check, start_checks
+from marketplace.review.ethics_evidence import add_model_card
 from marketplace.review.lifecycle import Kind, locked, move, note
 from marketplace.review.models import ENDED, ReviewDecision, Submission
 
@@ -164,13 +165,14 @@ def answer_questionnaire(
 
 
 def _request_approval(submission: Submission, *, principal: Principal, questionnaire: dict[str, Any]) -> None:
-    request_approval(
+    approval = request_approval(
         principal=principal,
         subject=submission.ref,
         purpose=submission.purpose,
         questionnaire=questionnaire,
         tenant_id=submission.tenant_id,
     )
+    add_model_card(approval, submission, principal=principal)
     note(submission, principal=principal, kind=Kind.ETHICS, code="ethics_requested")
 
 

@@ -13,7 +13,7 @@ from governance.tenants.models import User
 from marketplace.installs import completing
 from marketplace.review.advancing import advance_submission
 from tests.factories.governance import bearer_token, make_application
-from tests.factories.marketplace import ANSWERS, package, publish, reload, run_checks
+from tests.factories.marketplace import QUESTIONNAIRE, package, publish, reload, run_checks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey", "site")]
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -60,7 +60,7 @@ def partner_program(program, partner_org):
 
 def test_the_whole_way_over_http(partner_program, program, person, platform, partner_org, org):
     data = package(purpose="medical-diagnosis", data_labels=["health"])
-    answer = send(partner_program, data, questionnaire=json.dumps(ANSWERS))
+    answer = send(partner_program, data, questionnaire=json.dumps(QUESTIONNAIRE))
     assert answer.status_code == 201, answer.content
     made = answer.json()
     assert (made["state"], made["whose_turn"], made["ethics"]["state"]) == (
@@ -69,7 +69,7 @@ def test_the_whole_way_over_http(partner_program, program, person, platform, par
         "requested",
     )
     assert {check["state"] for check in made["checks"]} == {"queued"}
-    assert send(partner_program, data, questionnaire=json.dumps(ANSWERS)).json()["id"] == made["id"]
+    assert send(partner_program, data, questionnaire=json.dumps(QUESTIONNAIRE)).json()["id"] == made["id"]
 
     from marketplace.review.models import Submission
 

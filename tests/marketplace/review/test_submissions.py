@@ -21,7 +21,17 @@ from marketplace.review.lifecycle import due_date
 from marketplace.review.models import CheckRun, ReviewDecision, Submission
 from marketplace.review.settings import set_check
 from tests.factories.governance import proven
-from tests.factories.marketplace import ANSWERS, acting, approve, package, reload, run_checks, upload
+from tests.factories.marketplace import (
+    ANSWERS,
+    EVIDENCE,
+    QUESTIONNAIRE,
+    acting,
+    approve,
+    package,
+    reload,
+    run_checks,
+    upload,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey", "site")]
 ASKS_SECRET = {
@@ -148,7 +158,7 @@ def test_the_database_refuses_what_the_services_would(partner, reviewer):
 
 
 def test_high_risk_needs_two_different_reviewers(partner, reviewer, second_reviewer):
-    submission = run_checks(upload(partner, package(**HIGH), questionnaire=ANSWERS))
+    submission = run_checks(upload(partner, package(**HIGH), questionnaire=QUESTIONNAIRE))
     assert (submission.risk_level, submission.approvals_needed) == ("high", 2)
     assert approve(submission, reviewer).state == "second_review"
     with acting(reviewer), pytest.raises(Conflict) as refused:
@@ -165,8 +175,13 @@ def test_the_ethics_office_decides_about_exactly_these_bytes(partner, reviewer, 
             services.answer_questionnaire(
                 principal=partner, submission_id=submission.id, questionnaire={"data": "short"}
             )
+    without_card = {kind: document for kind, document in EVIDENCE.items() if kind != "model_card"}
     with acting(partner):
-        services.answer_questionnaire(principal=partner, submission_id=submission.id, questionnaire=ANSWERS)
+        services.answer_questionnaire(
+            principal=partner,
+            submission_id=submission.id,
+            questionnaire={"answers": ANSWERS, "evidence": without_card},
+        )
     submission = approve(submission, reviewer, second_reviewer)
     assert submission.state == "waiting_for_ethics"
     advance_submission(submission_id=submission.id)
@@ -174,6 +189,8 @@ def test_the_ethics_office_decides_about_exactly_these_bytes(partner, reviewer, 
     with acting(officer):
         with transaction.atomic():
             approval = Approval.objects.get()
+            card = approval.evidence.get(kind="model_card")
+            assert "Intended use" in card.summary["sections"], "it was taken from the package"
         decide_approval(principal=officer, approval_id=approval.id, approve=True, reason="Oversight is real.")
         with transaction.atomic():
             assert is_approved(submission.ref)
@@ -185,7 +202,7 @@ def test_the_ethics_office_decides_about_exactly_these_bytes(partner, reviewer, 
 
 
 def test_a_refusal_of_the_ethics_office_ends_the_submission(partner, reviewer, officer):
-    submission = run_checks(upload(partner, package(**HIGH), questionnaire=ANSWERS))
+    submission = run_checks(upload(partner, package(**HIGH), questionnaire=QUESTIONNAIRE))
     with acting(officer):
         with transaction.atomic():
             approval = Approval.objects.get()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
+import re
 
 import pytest
 from django.core.cache import cache
@@ -12,7 +14,7 @@ from django.test import Client
 
 from governance.principals import Role
 from governance.tenants.context import platform_scope
-from tests.factories.marketplace import ANSWERS, approve, package, publish, run_checks
+from tests.factories.marketplace import ANSWERS, EVIDENCE, approve, package, publish, run_checks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
 
@@ -30,6 +32,16 @@ def stored(address):
 
     with platform_scope(), transaction.atomic():
         return Submission.objects.get(pk=address.rstrip("/").split("/")[-1])
+
+
+def supply_evidence(client, submission):
+    """The publisher's page of the ethics request, from the link on the submission's page."""
+    page = client.get(f"/partner/submissions/{submission.pk}/").content.decode()
+    address = re.search(r'href="(/console/ethics/evidence/[^"]+)"', page)[1]
+    for kind, document in EVIDENCE.items():
+        text = document if isinstance(document, str) else json.dumps(document)
+        assert client.post(address, {"kind": kind, "document": text}).status_code == 302
+    return address
 
 
 @pytest.fixture
@@ -136,13 +148,17 @@ def test_ethics_questionnaire_and_decision(partner, platform, sign_in):
     assert incomplete.status_code == 400
     assert b"not complete" in incomplete.content
     answers = {f"q-{key}": "yes" if value is True else value for key, value in ANSWERS.items()}
-    partner.client.post(address + "ethics/", answers)
+    assert partner.client.post(address + "ethics/", answers).status_code == 302
+    supply_evidence(partner.client, stored(address))
     officer = sign_in(platform, Role.ETHICS_OFFICER).client
     queue = officer.get("/console/ethics/")
     approval = queue.context["rows"][0]
     detail = f"/console/ethics/approvals/{approval.pk}/"
     assert ANSWERS["risks"] in officer.get(detail).content.decode()
     assert officer.post(detail, {"verdict": "approve", "reason": ""}).status_code == 400
+    refused = officer.post(detail, {"verdict": "approve", "reason": "Yes.", "share": "101"})
+    assert refused.status_code == 400
+    assert b"/conditions/0" in refused.content
     assert officer.post(detail, {"verdict": "approve", "reason": "Oversight is real."}).status_code == 302
     assert "Decided lately" in officer.get("/console/ethics/").content.decode()
     assert partner.client.get("/console/ethics/").status_code == 403

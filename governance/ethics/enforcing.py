@@ -1,0 +1,117 @@
+"""The conditions of approvals at the decision point: who uses or releases a bound object meets them here.
+
+An object that needs an approval is refused while none is in force; while one is, its conditions refuse what they do
+not cover and tie the duty of a person's confirmation to large amounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from governance.access import conditions
+from governance.access.conditions import Finding, Question
+from governance.access.facts import facts_of
+from governance.ethics.models import Binding
+from governance.ethics.selectors import bindings_of, holds_now
+from governance.ethics.subjects import parts_of
+from governance.ethics.terms import parse_terms
+from governance.refs import ObjectRef
+from governance.tenants.context import current_scope, tenant_context
+
+EXPIRED = "ethics.no-valid-approval"
+
+
+def register() -> None:
+    """Have the decision point ask."""
+    conditions.register(on_invoke, groups={"invoke"})
+    conditions.register(on_release, groups={"release"})
+
+
+def on_invoke(question: Question) -> Iterable[Finding]:
+    """A use: refused when nothing behind the target is approved; the terms of what is approved are judged.
+
+    Parts without an approval are left out by who routes (`selectors.without_approval`), so that one expired version
+    does not stop its siblings.
+    """
+    target = question.target
+    if target is None or question.tenant_id is None:
+        return []
+    with _rows_of(question):
+        parts = parts_of(target)
+        bound = bindings_of(parts, tenant_id=question.tenant_id)
+    valid = [row for row in bound if holds_now(row)]
+    if bound and not valid and len(bound) == len(parts):
+        return [_no_approval(bound[0])]
+    return list(_unique(_on_use(question, valid)))
+
+
+def on_release(question: Question) -> Iterable[Finding]:
+    """Giving traffic: the object itself must be approved, for at least this share."""
+    target = question.target
+    if target is None or question.tenant_id is None:
+        return []
+    with _rows_of(question):
+        bound = bindings_of([target], tenant_id=question.tenant_id)
+    return [
+        finding
+        for row in bound
+        for finding in (
+            parse_terms(row.conditions).on_release(question.context)
+            if holds_now(row)
+            else [_no_approval(row)]
+        )
+    ]
+
+
+def conditions_for(refs: Iterable[ObjectRef], *, tenant_id: UUID) -> dict[str, list[str]]:
+    """The conditions on each of these objects in the reader's words, by object id; for pages. One query."""
+    rows = bindings_of(refs, tenant_id=tenant_id)
+    return {
+        row.object_id: parse_terms(row.conditions).sentences()
+        if holds_now(row)
+        else [str(_no_approval(row).reason)]
+        for row in rows
+    }
+
+
+def _on_use(question: Question, rows: list[Binding]) -> Iterator[Finding]:
+    for row in rows:
+        terms = parse_terms(row.conditions)
+        region = ""
+        if terms.regions is not None:
+            region = str(facts_of(question.target, question.tenant_id).get("region") or "")
+        yield from terms.on_use(question.context, region=region)
+
+
+def _unique(findings: Iterable[Finding]) -> Iterator[Finding]:
+    seen: set[Finding] = set()
+    for finding in findings:
+        if finding not in seen:
+            seen.add(finding)
+            yield finding
+
+
+def _no_approval(row: Binding) -> Finding:
+    return Finding(
+        EXPIRED,
+        _("“%(name)s” needs an ethics approval, and none is in force.")
+        % {"name": row.object_label or row.object_id},
+        help=_("Its publisher can ask for a renewal; the ethics office decides."),
+    )
+
+
+@contextmanager
+def _rows_of(question: Question) -> Iterator[None]:
+    """A scope that shows the tenant's rows: without one a query would find none, and none would mean allowed."""
+    scope = current_scope()
+    if connection.in_atomic_block and (scope.platform or scope.tenant_id == question.tenant_id):
+        yield
+        return
+    assert question.tenant_id is not None
+    with tenant_context(question.tenant_id), transaction.atomic():
+        yield
