@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from governance.access import conditions
 from governance.access.assurance import assurance
 from governance.access.cedar.engine import Policy, PolicyBook, Verdict
-from governance.access.cedar.requests import request_of
+from governance.access.cedar.requests import ENTITY_TYPES, request_of
 from governance.access.cedar.source import book_for
 from governance.access.conditions import Question
 from governance.access.facts import facts_of
@@ -187,6 +187,7 @@ def _under_conditions(
     question: Question, book: PolicyBook, version: str, who_has_what: tuple[str, str]
 ) -> Decision:
     names = names_of(question.action)
+    who = ENTITY_TYPES[question.principal.kind]
     now = time.time()
     request = request_of(
         question,
@@ -195,7 +196,7 @@ def _under_conditions(
         now=now,
     )
     verdict = book.evaluate(request, names)
-    valid_until = now + CLOCK_S if book.watches_the_clock(names) else assurance(question.principal).until
+    valid_until = now + CLOCK_S if book.watches_the_clock(names, who) else assurance(question.principal).until
     rule, reason = who_has_what
     if not verdict.allow:
         return _kept(_refused_by(verdict, question, version), request, question.enforced)

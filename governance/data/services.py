@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from django.db import transaction
@@ -10,9 +10,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
-from governance.audit.services import record
+from governance.audit.services import record, record_read
+from governance.data import selectors
 from governance.data.flow import CARRYING, changed, flow_from, hold_labels, raise_asset, set_label
-from governance.data.labels import checked, lowers
+from governance.data.labels import RESTRICTED, checked, lowers
 from governance.data.models import Asset, Declassification, LineageEdge
 from governance.data.states import DECLASSIFICATION_STATES
 from governance.errors import Conflict, InvalidInput, NotFound
@@ -293,10 +294,33 @@ def decide_declassification(
     return wish
 
 
-def catalogue(target: ObjectRef, *, tenant_id: UUID, label: str, subjects: Iterable[str] = ()) -> Asset:
-    """Enter what the house itself has just made, as part of an act that was decided and audited where it happened."""
-    return register_asset(
-        principal=SYSTEM, target=target, tenant_id=tenant_id, label=label, subjects=subjects
+@transaction.atomic
+def catalogue(
+    target: ObjectRef,
+    *,
+    tenant_id: UUID,
+    label: str,
+    subjects: Iterable[str] = (),
+    came_of: Mapping[ObjectRef, str] | None = None,
+    region: str = "",
+) -> Asset:
+    """Enter what the house itself has just made, as part of an act that was decided and audited where it happened.
+
+    `came_of` maps its sources to their relations; the entry gets at least their labels.
+    """
+    asset = register_asset(
+        principal=SYSTEM, target=target, tenant_id=tenant_id, label=label, subjects=subjects, region=region
+    )
+    for source, relation in (came_of or {}).items():
+        link(principal=SYSTEM, source=source, target=target, relation=relation, tenant_id=tenant_id)
+    return asset
+
+
+def note_read(*, principal: Principal, target: ObjectRef, tenant_id: UUID) -> None:
+    """Keep in the audit log that restricted content was read; of anything less confidential, nothing is kept."""
+    label = str(selectors.facts(target, tenant_id).get("label", ""))
+    record_read(
+        principal=principal, action="data.asset.read", target=target, label=label, tenant_id=tenant_id
     )
 
 

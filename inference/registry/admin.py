@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import CharField, Exists, OuterRef, QuerySet
+from django.db.models.functions import Cast
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from governance.access.admin_base import DecisionInline, DecisionModelAdmin, link_to, short_digest
+from governance.data.models import Asset
 from inference.registry.models import Model, ModelVersion
 
 
@@ -42,12 +46,25 @@ class ModelVersionAdmin(DecisionModelAdmin):
         "size_bytes",
         "digest",
         "source_label",
+        "must_retrain",
         "created_at",
     )
     list_display_links = ("version",)
     list_filter = ("state", "format", ("created_at", admin.DateFieldListFilter))
     search_fields = ("model__name", "version", "sha256", "source_label")
     list_select_related = ("model",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        flagged = Asset.objects.filter(
+            type="registry.modelversion",
+            object_id=Cast(OuterRef("pk"), CharField()),
+            must_retrain_at__isnull=False,
+        )
+        return super().get_queryset(request).annotate(flagged=Exists(flagged))
+
+    @admin.display(description=_("erased data"), ordering="flagged")
+    def must_retrain(self, version: ModelVersion) -> str:
+        return str(_("must be retrained")) if getattr(version, "flagged", False) else "–"
 
     @admin.display(description=_("model"), ordering="model__name")
     def model_link(self, version: ModelVersion) -> str:

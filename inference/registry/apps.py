@@ -9,3 +9,6 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         from inference.registry import policies  # noqa: F401  registers the actions
+        from inference.registry.cataloguing import register_erasers
+
+        register_erasers()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from governance.errors import Conflict, InvalidInput, NotFound
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from inference.registry.artifacts import StoredArtifact, is_intact, store_artifact
+from inference.registry.cataloguing import enter_evaluation, enter_version
 from inference.registry.models import NAME_PATTERN, VERSION_PATTERN, Model, ModelVersion
 from inference.registry.signatures import checked_tensors
 from inference.registry.states import VERSION_STATES
@@ -51,9 +52,11 @@ def register_model_version(
     labels: list[str],
     metrics: dict[str, Any] | None = None,
     expected_sha256: str = "",
+    trained_on: Sequence[ObjectRef] = (),
 ) -> ModelVersion:
     """Take an artifact into the principal's tenant as a version of a model, and make it ready if it can be served.
 
+    `labels` (of the data that it works on) and `trained_on` (datasets of the catalogue) decide the version's own label.
     Idempotent: the same version with the same bytes and signature is returned as it is. Raises Conflict when the
     version exists with other ones, InvalidInput when a name, format or signature is not acceptable.
     """
@@ -103,6 +106,7 @@ def register_model_version(
             tenant_id=tenant_id,
             details={"source_type": source.type, "source_id": source.id, "source_digest": source.digest},
         )
+        enter_version(made, trained_on=trained_on)
         if format in SERVABLE:
             _change_state(made, State.READY, principal=principal, reason="")
     return made
@@ -162,8 +166,14 @@ def retire_version(*, principal: Principal, version_id: UUID, reason: str) -> Mo
     return version
 
 
-def record_evaluation(*, principal: Principal, version_id: UUID, metrics: dict[str, Any]) -> ModelVersion:
-    """Keep figures of an evaluation (names to numbers) beside what is already known of the version."""
+def record_evaluation(
+    *,
+    principal: Principal,
+    version_id: UUID,
+    metrics: dict[str, Any],
+    evaluated_on: ObjectRef | None = None,
+) -> ModelVersion:
+    """Keep figures of an evaluation (names to numbers) beside what is already known, and on which dataset it was."""
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in metrics.values()):
         raise InvalidInput(_("An evaluation is a set of named numbers."))
     with transaction.atomic():
@@ -178,6 +188,8 @@ def record_evaluation(*, principal: Principal, version_id: UUID, metrics: dict[s
             tenant_id=version.tenant_id,
             details=metrics,
         )
+        if evaluated_on is not None:
+            enter_evaluation(version, evaluated_on)
     return version
 
 

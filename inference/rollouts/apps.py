@@ -10,6 +10,8 @@ class RolloutsConfig(AppConfig):
     def ready(self) -> None:
         from inference.registry.services import guard_retirement
         from inference.rollouts import policies  # noqa: F401  registers the actions
+        from inference.rollouts.cataloguing import register_with_catalogue
         from inference.rollouts.services import objection_to_retirement
 
         guard_retirement(objection_to_retirement)
+        register_with_catalogue()

@@ -22,6 +22,7 @@ from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 from inference.registry.models import NAME_PATTERN, ModelVersion
+from inference.rollouts.cataloguing import enter_endpoint
 from inference.rollouts.models import Endpoint, EndpointArm, OutcomeRecord, SplitChange
 from inference.rollouts.policies import INVOKE_GRANT
 
@@ -241,6 +242,7 @@ def _write_split(
         unique_fields=["endpoint", "model_version"],
         update_fields=["weight"],
     )
+    enter_endpoint(endpoint, versions)
     endpoint.split_changed_at = timezone.now()
     endpoint.save(update_fields=["split_changed_at"])
     SplitChange.objects.create(

@@ -17,6 +17,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
+from governance.data.models import Label
+from governance.data.words import SUBJECT_NAMES
 from governance.errors import AccessDenied, DomainError, InvalidInput
 from inference.rollouts.selectors import visible_endpoints
 from inference.serving.batch.selectors import is_own, job_for, visible_jobs
@@ -57,6 +59,8 @@ def jobs(request: HttpRequest) -> HttpResponse:
             "rows": [_row(job) for job in visible_jobs(principal).order_by("-id")[:SHOWN]],
             "endpoints": visible_endpoints(principal).order_by("name"),
             "limit": settings.BATCH_UPLOAD_MAX_BYTES,
+            "labels": Label.choices,
+            "subjects": SUBJECT_NAMES,
             "may_create": decide(principal, "serving.batch.create").allow,
             "error": error,
         }
@@ -72,6 +76,9 @@ def _create(request: HttpRequest) -> BatchJob:
         endpoint_name=request.POST.get("endpoint", ""),
         filename=file.name or "",
         chunks=file.chunks(),
+        label=request.POST.get("label", "internal"),
+        subjects=request.POST.getlist("subjects"),
+        region=request.POST.get("region", "").strip(),
     )
 
 

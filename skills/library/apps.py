@@ -9,3 +9,6 @@ class LibraryConfig(AppConfig):
 
     def ready(self) -> None:
         from skills.library import policies  # noqa: F401  registers the actions
+        from skills.library.cataloguing import register_erasers
+
+        register_erasers()

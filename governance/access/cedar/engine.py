@@ -41,6 +41,7 @@ class Policy:
     effect: str
     text: str
     actions: frozenset[str] | None
+    principal_type: str = ""  # of its scope; empty when it is about principals of every type
     reason: str = ""
     help: str = ""
     step_up: StepUp | None = None
@@ -65,7 +66,7 @@ class Verdict:
 class _Slice:
     handle: Any
     by_index: Mapping[str, Policy]
-    watches_the_clock: bool
+    clock_watchers: frozenset[str]  # the types of principals whose answers may change by themselves
 
 
 @dataclass(slots=True, eq=False)
@@ -102,7 +103,7 @@ class PolicyBook:
             found = self._slices[names] = _Slice(
                 handle,
                 {f"policy{index}": policy for index, policy in enumerate(wanted, start=1)},
-                any(policy.watches_the_clock for policy in wanted),
+                frozenset(policy.principal_type for policy in wanted if policy.watches_the_clock),
             )
         return found
 
@@ -123,9 +124,10 @@ class PolicyBook:
         )
         return Verdict(result.allowed, matching)
 
-    def watches_the_clock(self, names: frozenset[str]) -> bool:
-        """Whether an answer about these names may change by itself."""
-        return self.about(names).watches_the_clock
+    def watches_the_clock(self, names: frozenset[str], principal_type: str = "") -> bool:
+        """Whether an answer about these names, to a principal of this type, may change by itself."""
+        watchers = self.about(names).clock_watchers
+        return bool(watchers) if not principal_type else not watchers.isdisjoint({"", principal_type})
 
 
 def parse(text: str) -> list[Policy]:
@@ -156,6 +158,7 @@ def _policy(body: dict[str, Any]) -> Policy:
         effect=body["effect"],
         text=text,
         actions=_actions(body["action"]),
+        principal_type=body["principal"].get("entity_type", ""),
         reason=notes.get("reason", ""),
         help=notes.get("help", ""),
         step_up=_step_up(name, notes.get("step_up", "")),

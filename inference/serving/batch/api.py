@@ -20,12 +20,15 @@ from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from governance.access.decisions import decide
+from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.access.standing import standing_of
+from governance.data.labels import LABELS, SUBJECTS
+from governance.data.services import note_read
 from governance.decision import Decision
 from governance.errors import Conflict
 from governance.principals import Principal
+from governance.refs import ObjectRef
 from inference.serving.batch import files
 from inference.serving.batch.selectors import find_job, seeing, visible_jobs, with_progress
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
@@ -71,6 +74,13 @@ class NewBatchJobSerializer(serializers.Serializer[Any]):
     endpoint = serializers.CharField(max_length=64)
     version = serializers.CharField(max_length=64, required=False, default="", allow_blank=True)
     file = serializers.FileField(help_text=".jsonl or .csv with a header")
+    label = serializers.ChoiceField(
+        choices=LABELS, default="internal", help_text="How confidential the file is."
+    )
+    subjects = serializers.MultipleChoiceField(choices=SUBJECTS, default=(), help_text="What it is about.")
+    region = serializers.CharField(
+        max_length=60, default="", allow_blank=True, help_text="Where it must stay."
+    )
 
 
 class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[BatchJob]):
@@ -102,6 +112,9 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
             filename=file.name,
             chunks=file.chunks(),
             idempotency_key=request.headers.get("Idempotency-Key", ""),
+            label=given.validated_data["label"],
+            subjects=sorted(given.validated_data["subjects"]),
+            region=given.validated_data["region"],
         )
         body = BatchJobSerializer(self.get_queryset().get(pk=job.pk)).data
         return Response(body, status=status.HTTP_201_CREATED)
@@ -122,6 +135,8 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
             raise Conflict(
                 _("The job is %(state)s; there is no result.") % {"state": job.get_state_display()}
             )
+        require(principal_of(request), "serving.batch.result", job)
+        note_read(principal=principal_of(request), target=ObjectRef.of(job), tenant_id=job.tenant_id)
         path = files.result_path(job)
         response: StreamingHttpResponse
         if isinstance(request._request, ASGIRequest):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -18,16 +19,17 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
+from governance.access.services import record_refusal
 from governance.audit.services import record
+from governance.data.placement import PlacementRefused, on_refusal
 from governance.ids import uuid7
 from governance.principals import SYSTEM
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
-from governance.tenants.tasks import enqueue
 from inference.serving.batch import files
 from inference.serving.batch.events import publish
 from inference.serving.batch.reading import RawRow, UnreadableFile, read_header, read_rows
-from inference.serving.batch.services import QUEUE, cause_of, end_job
+from inference.serving.batch.services import end_job, send
 from inference.serving.batch.states import JOB_STATES, SHARD_STATES
 from inference.serving.models import BatchJob, BatchShard
 
@@ -80,7 +82,8 @@ def plan(job_id: UUID) -> None:
         locked.save(update_fields=["state", "row_count", "started_at", "sent_at"])
         BatchShard.objects.bulk_create(shards, batch_size=1000)
         for shard in shards:
-            enqueue("batch.run_shard", queue=QUEUE, cause=cause_of(job), shard_id=shard.id)
+            if not _sent("batch.run_shard", locked, shard_id=shard.id):
+                break
         publish(locked)
 
 
@@ -142,7 +145,7 @@ def complete(lease: Lease, *, rows_done: int, rows_bad: int, sha256: str) -> boo
         if not job.shards.exclude(state=Shard.DONE).exists():
             job.sent_at = timezone.now()
             job.save(update_fields=["sent_at"])
-            enqueue("batch.join", queue=QUEUE, cause=cause_of(job), job_id=job.id)
+            _sent("batch.join", job, job_id=job.id)
         publish(job)
     return True
 
@@ -230,8 +233,39 @@ def resume_stalled() -> int:
             for job in jobs:
                 BatchJob.objects.filter(pk=job.pk).update(sent_at=now)
                 with tenant_context(job.tenant_id):
-                    enqueue(name, queue=QUEUE, cause=cause_of(job), job_id=job.id)
+                    _sent(name, job, job_id=job.id)
         return len(lapsed) + len(waiting) + len(unplanned) + len(unjoined)
+
+
+def end_refused(arguments: Mapping[str, Any], refusal: PlacementRefused) -> None:
+    """No pool may do the job's work any more, because a label has risen since: it fails and says by which rule."""
+    with transaction.atomic():
+        job_id = arguments.get("job_id")
+        if job_id is None:
+            rows = BatchShard.objects.filter(pk=arguments["shard_id"]).values_list("job_id", flat=True)
+            job_id = rows[0] if rows else uuid7()
+        job = _lock_job(UUID(str(job_id)))
+        if job is not None and job.finished_at is None:
+            _fail(job, str(refusal))
+
+
+def register_refusals() -> None:
+    """Tell the placer how the tasks of this module end."""
+    for name in ("batch.plan", "batch.run_shard", "batch.join"):
+        on_refusal(name, end_refused)
+
+
+def _sent(name: str, job: BatchJob, **arguments: UUID) -> bool:
+    """Queue a step of the job; when no pool may do it any more the job fails, and the audit log keeps why."""
+    try:
+        send(name, job, **arguments)
+    except PlacementRefused as refusal:
+        record_refusal(refusal)
+        job.refresh_from_db(from_queryset=BatchJob.objects.select_for_update(of=("self",)))
+        if job.finished_at is None:
+            _fail(job, str(refusal))
+        return False
+    return True
 
 
 def _cut(job: BatchJob) -> Iterator[BatchShard]:
@@ -305,7 +339,7 @@ def _release(shard: BatchShard) -> None:
 def _send_again(shard: BatchShard) -> None:
     BatchShard.objects.filter(pk=shard.pk).update(sent_at=timezone.now(), sent_count=F("sent_count") + 1)
     with tenant_context(shard.tenant_id):
-        enqueue("batch.run_shard", queue=QUEUE, cause=cause_of(shard.job), shard_id=shard.id)
+        _sent("batch.run_shard", shard.job, shard_id=shard.id)
 
 
 def _fail_shard(shard: BatchShard, job: BatchJob, error: str) -> None:

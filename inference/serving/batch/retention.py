@@ -13,6 +13,7 @@ from governance.audit.services import record
 from governance.principals import SYSTEM
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
+from inference.serving.batch.cataloguing import mark_dropped
 from inference.serving.batch.files import job_folder
 from inference.serving.models import BatchJob
 
@@ -37,5 +38,6 @@ def drop_old_jobs() -> int:
                 tenant_id=job.tenant_id,
                 reason="past its retention",
             )
+            mark_dropped(job)
             job.delete()
     return len(jobs)

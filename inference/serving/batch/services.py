@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from governance.tenants.tasks import enqueue
 from inference.rollouts.models import Endpoint
 from inference.rollouts.selectors import Arm, endpoint_snapshot
 from inference.serving.batch import files
+from inference.serving.batch.cataloguing import assets_of, enter_job
 from inference.serving.batch.events import publish
 from inference.serving.batch.selectors import is_own
 from inference.serving.batch.states import JOB_STATES
@@ -42,11 +43,15 @@ def create_batch_job(
     chunks: Iterable[bytes],
     version: str = "",
     idempotency_key: str = "",
+    label: str = "internal",
+    subjects: Sequence[str] = (),
+    region: str = "",
 ) -> BatchJob:
     """Keep the file and queue its prediction by one version: the named one, or the one that the split gives this job.
 
-    The file is written before any row is locked. With an `idempotency_key` the same request again returns the same
-    job; another file under the same key raises Conflict.
+    `label`, `subjects` and `region` say what is in the file; they decide where the job may run, and PlacementRefused
+    is raised when that is nowhere. The file is written before any row is locked. With an `idempotency_key` the same
+    request again returns the same job; another file under the same key raises Conflict.
     """
     format = FORMATS.get(PurePosixPath(filename.lower()).suffix)
     if format is None:
@@ -74,7 +79,9 @@ def create_batch_job(
             created_by_label=principal.label[:200],
             request_id=current_request_id()[:64],
         )
-        made = _insert_or_find(job, principal)
+        made = _insert_or_find(
+            job, principal, lambda: enter_job(job, label=label, subjects=subjects, region=region)
+        )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -128,6 +135,11 @@ def cause_of(job: BatchJob) -> Cause:
     )
 
 
+def send(name: str, job: BatchJob, **arguments: UUID) -> None:
+    """Queue a step of the job in a pool where its data may be. Raises PlacementRefused."""
+    enqueue(name, queue=QUEUE, cause=cause_of(job), assets=assets_of(job), **arguments)
+
+
 def _admitted(principal: Principal, name: str, version: str, job_id: UUID) -> tuple[Endpoint, Arm]:
     """The endpoint, which the principal may call, and the arm that computes the whole job."""
     with transaction.atomic():
@@ -162,7 +174,7 @@ def _limited(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _insert_or_find(job: BatchJob, principal: Principal) -> BatchJob:
+def _insert_or_find(job: BatchJob, principal: Principal, enter: Callable[[], None]) -> BatchJob:
     with transaction.atomic():
         try:
             with transaction.atomic():
@@ -189,5 +201,6 @@ def _insert_or_find(job: BatchJob, principal: Principal) -> BatchJob:
             tenant_id=job.tenant_id,
             details={"endpoint": job.endpoint.name, "version_id": str(job.model_version_id)},
         )
-        enqueue("batch.plan", queue=QUEUE, cause=cause_of(job), job_id=job.id)
+        enter()
+        send("batch.plan", job, job_id=job.id)
     return job

@@ -1,0 +1,56 @@
+"""Model versions in the data catalogue: their labels, what they came of, and what an erasure means for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from governance.data import erasers
+from governance.data.erasers import Handled, Outcome
+from governance.data.labels import declared
+from governance.data.services import catalogue
+from governance.refs import ObjectRef
+from inference.registry.models import ModelVersion
+
+TYPE = "registry.modelversion"
+
+
+def version_ref(version: ModelVersion) -> ObjectRef:
+    """The version as the catalogue knows it."""
+    return ObjectRef.of(version, digest=version.sha256)
+
+
+def enter_version(version: ModelVersion, *, trained_on: Iterable[ObjectRef] = ()) -> None:
+    """Enter a version with the label that its data labels declare, below its source and what it was trained on."""
+    label, subjects = declared(version.labels)
+    came_of = dict.fromkeys(trained_on, "trained_on")
+    if version.source_id:
+        # What was published says of itself that its bytes are no secret; the data that it works on labels the version.
+        catalogue(version.source, tenant_id=version.tenant_id, label="public")
+        came_of[version.source] = "derived_from"
+    catalogue(
+        version_ref(version), tenant_id=version.tenant_id, label=label, subjects=subjects, came_of=came_of
+    )
+
+
+def enter_evaluation(version: ModelVersion, evaluated_on: ObjectRef) -> None:
+    """Write down on which data a version was evaluated."""
+    label, subjects = declared(version.labels)
+    catalogue(
+        version_ref(version),
+        tenant_id=version.tenant_id,
+        label=label,
+        subjects=subjects,
+        came_of={evaluated_on: "evaluated_on"},
+    )
+
+
+def _erase(target: ObjectRef, tenant_id: UUID) -> Handled:
+    return Handled(Outcome.MUST_RETRAIN, _("it was made from the erased data; train it again without"))
+
+
+def register_erasers() -> None:
+    """A version cannot forget: an erasure lists it as one that must be retrained."""
+    erasers.register(TYPE, erase=_erase)
