@@ -9,8 +9,6 @@ from django.utils.translation import gettext_lazy as _
 
 from governance.tenants.models import TenantModel
 
-PERSON = {"null": True, "blank": True, "on_delete": models.PROTECT, "related_name": "+"}
-
 
 class KeyState(models.TextChoices):
     ACTIVE = "active", _("in use")
@@ -33,7 +31,14 @@ class WrappingKey(TenantModel):
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     retired_at = models.DateTimeField(_("retired"), null=True, blank=True)
     destroyed_at = models.DateTimeField(_("destroyed"), null=True, blank=True)
-    destroyed_by = models.ForeignKey(settings.AUTH_USER_MODEL, verbose_name=_("destroyed by"), **PERSON)
+    destroyed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("destroyed by"),
+    )
     erased_at = models.DateTimeField(
         _("erased"), null=True, blank=True, help_text=_("When its provider had erased it for good.")
     )
@@ -109,7 +114,14 @@ class ReEncryption(TenantModel):
     problems = models.JSONField(
         _("problems"), default=list, help_text=_("Objects that could not be opened, the first hundred.")
     )
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, verbose_name=_("requested by"), **PERSON)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("requested by"),
+    )
     requested_at = models.DateTimeField(_("requested"), auto_now_add=True)
     touched_at = models.DateTimeField(_("last step"), auto_now_add=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
@@ -151,7 +163,14 @@ class Destruction(TenantModel):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", verbose_name=_("requested by")
     )
     requested_at = models.DateTimeField(_("requested"), auto_now_add=True)
-    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, verbose_name=_("decided by"), **PERSON)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("decided by"),
+    )
     decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
 
     class Meta:

@@ -8,8 +8,8 @@ ADMINISTRATORS = frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN})
 register(
     ActionRule(
         "keys.key.view",
-        roles=ADMINISTRATORS | {Role.AUDITOR},
-        scopes=frozenset({"tenant:manage", "audit:read"}),
+        roles=ADMINISTRATORS,
+        scopes=frozenset({"tenant:manage"}),
     ),
     ActionRule(
         "keys.key.rotate",
