@@ -43,6 +43,21 @@ class S3Config:
     region: str = ""
     credentials_file: Path | None = None
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """As django-storages spells it; without a credentials file boto's own places are asked, e.g. a role."""
+        options: dict[str, Any] = {"bucket_name": self.bucket, "region_name": self.region or None}
+        if self.endpoint:
+            options |= {"endpoint_url": self.endpoint, "addressing_style": "path"}
+        if self.credentials_file:
+            lines = self.credentials_file.read_text(encoding="utf-8").split()
+            if len(lines) != 2:
+                raise ConfigError(
+                    "OPENCLAW_S3_CREDENTIALS_FILE must hold the access key's id and the secret, one in each line."
+                )
+            options |= {"access_key": lines[0], "secret_key": lines[1]}
+        return options
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:

@@ -420,6 +420,10 @@ STORAGES = {
         "OPTIONS": {"location": OPENCLAW_VAR / "media"},
     },
     "staticfiles": {"BACKEND": "openclaw_site.static_storage.StaticStorage"},
+    # What `governance.keys.storage` seals before it is written.
+    "objects": {"BACKEND": "governance.keys.bucket.BucketPlace", "OPTIONS": CONFIG.s3.options}
+    if CONFIG.s3
+    else {"BACKEND": "governance.keys.places.LocalPlace", "OPTIONS": {"location": OPENCLAW_VAR / "objects"}},
 }
 
 LANGUAGE_CODE = "en"
