@@ -390,6 +390,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 24 * 3600.0,
         "options": {"queue": "default", "expires": 3600.0},
     },
+    "identity.end_sessions": {
+        "task": "identity.end_sessions",
+        "schedule": 30.0,
+        "options": {"queue": "default", "expires": 30.0},
+    },
     "identity.drop_old_sessions": {
         "task": "identity.drop_old_sessions",
         "schedule": 24 * 3600.0,

@@ -14,6 +14,7 @@ from governance.access.credentials import SCHEMES
 from governance.access.middleware import find_principal
 from governance.access.standing import Credential, credential_of, with_session
 from governance.errors import DomainError
+from governance.identity.care import usable
 from governance.principals import ANONYMOUS, Principal
 
 
@@ -22,8 +23,9 @@ def _identify(request: ASGIRequest) -> tuple[Principal, Credential | None]:
     close_old_connections()
     try:
         credential = credential_of(request)
-        found = find_principal(with_session(request, credential.session_key if credential else ""))
-        return found, credential
+        anew = with_session(request, credential.session_key if credential else "")
+        # A session that still owes a second factor, or rested too long, opens nothing.
+        return find_principal(anew) if usable(anew.session) else ANONYMOUS, credential
     except DomainError:  # a bearer token whose proof is wrong, say: nobody then
         return ANONYMOUS, None
     finally:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -16,7 +17,6 @@ from governance.access.requests import principal_of
 from governance.access.rest import PROBLEM_JSON
 from governance.identity import care as cares
 from governance.identity import sign_in
-from governance.identity.care import Care
 from governance.identity.services import sessions
 
 # Where a session may go that still owes a second factor: setting one up, proving who one is, and out.
@@ -45,7 +45,9 @@ class SessionCareMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         care = cares.read(request.session)
         if care is not None and care.over():
-            _end(request, care)
+            _end(request)
+        elif care is None and _lost(request):
+            _tell(request)
         return self.get_response(request)
 
     def process_view(
@@ -62,7 +64,7 @@ class SessionCareMiddleware:
                 factor=sign_in.factor_now(request),
             )
             if used is None or used.over():
-                _end(request, care)
+                _end(request)
                 return None
             care = used
         name = request.resolver_match.url_name if request.resolver_match else ""
@@ -76,16 +78,22 @@ def _by_itself(request: HttpRequest) -> bool:
     return request.method == "GET" and "HX-Request" in request.headers
 
 
-def _end(request: HttpRequest, care: Care) -> None:
-    rested = care.ends_at < care.began + care.session_s
-    minutes, hours = care.idle_s // 60, care.session_s // 3600
-    sign_in.expire(request, reason="no activity" if rested else "longest time of a session")
+def _lost(request: HttpRequest) -> bool:
+    """Whether the cookie's session is gone because it was over. The cookie goes with this answer, so it asks once."""
+    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+    gone = bool(key) and not request.session.session_key
+    return gone and sessions.why_ended(key) == sessions.OVER
+
+
+def _end(request: HttpRequest) -> None:
+    sign_in.expire(request, reason=sessions.OVER)
+    _tell(request)
+
+
+def _tell(request: HttpRequest) -> None:
     if request.method == "GET" and not _wants_json(request):
         messages.info(
-            request,
-            _("You were signed out after %(minutes)d minutes without activity.") % {"minutes": minutes}
-            if rested
-            else _("You were signed out: a session lasts %(hours)d hours at most.") % {"hours": hours},
+            request, _("You were signed out because you had not been active, or for too long a time.")
         )
 
 

@@ -23,12 +23,14 @@ from governance.identity.care import Care, Place
 from governance.identity.models import UserSession
 from governance.identity.selectors import rules_for
 from governance.identity.sessions import STORED, digest
-from governance.principals import Factor, Principal
+from governance.principals import SYSTEM, Factor, Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership, User
 
 KEPT = timedelta(days=90)
+AT_ONCE = 1_000
+OVER = "no activity, or longest time reached"
 
 
 @transaction.atomic
@@ -174,6 +176,22 @@ def end_everywhere(*, principal: Principal, user_id: UUID, reason: str) -> int:
     """End every session of a person in every tenant: what services do when the identity itself is in doubt."""
     with platform_scope(), transaction.atomic():
         return len(_end(UserSession.objects.filter(user_id=user_id, ended_at=None), principal, reason=reason))
+
+
+def end_over() -> int:
+    """End what rested or lasted too long, also where no further request comes: open pages are told, too."""
+    with platform_scope(), transaction.atomic():
+        now = timezone.now()
+        over = UserSession.objects.filter(ended_at=None, valid_until__lte=now).order_by("valid_until")
+        ids = list(over.values_list("pk", flat=True)[:AT_ONCE])
+        return len(_end(UserSession.objects.filter(pk__in=ids), SYSTEM, reason=OVER))
+
+
+def why_ended(key: str) -> str:
+    """Why the session with this key ended; empty when it did not, or is not known."""
+    with platform_scope(), transaction.atomic():
+        row = UserSession.objects.filter(key_digest=digest(key)).exclude(ended_at=None).first()
+        return row.end_reason if row else ""
 
 
 def drop_old() -> int:
