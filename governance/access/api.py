@@ -63,7 +63,8 @@ class NewApplicationSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=sorted(SCOPES)), allow_empty=False)
     role = serializers.ChoiceField(
-        choices=[Role.SERVICE.value, Role.DEVELOPER.value, Role.PARTNER.value], default=Role.SERVICE.value
+        choices=[Role.SERVICE.value, Role.DEVELOPER.value, Role.PARTNER.value, Role.TENANT_ADMIN.value],
+        default=Role.SERVICE.value,
     )
 
 

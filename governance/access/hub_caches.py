@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from django.db import connection
+from psycopg import pq
 
 from governance.access.hub import EVERYTHING, Hub, hub
 
@@ -73,9 +74,12 @@ class HeardCache(Generic[K, V]):
 
 
 def _has_written() -> bool:
-    """Whether the thread's open transaction has changed anything."""
+    """Whether the thread's open transaction has changed anything, or has failed and cannot say."""
     if not connection.in_atomic_block:
         return False
+    raw = connection.connection
+    if raw is None or raw.info.transaction_status == pq.TransactionStatus.INERROR:
+        return True
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
         return bool(cursor.fetchone()[0])

@@ -291,5 +291,9 @@ def record_refusal(denied: AccessDenied) -> None:
             tenant_id=principal.tenant_id or platform_tenant_id(),
             decision="deny",
             reason="; ".join(decision.reasons),
-            details={"policy_version": decision.policy_version},
+            details={
+                "policy_version": decision.policy_version,
+                "rules": list(decision.rules),
+                "helps": list(decision.helps),
+            },
         )

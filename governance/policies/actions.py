@@ -22,7 +22,7 @@ register(
     ActionRule(
         "policies.decision.view",
         roles=ADMINISTRATORS | {Role.AUDITOR},
-        scopes=frozenset({"audit:read"}),
+        scopes=MANAGE | {"audit:read"},
         groups=frozenset({"view"}),
     ),
     ActionRule(

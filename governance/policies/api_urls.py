@@ -1,3 +1,10 @@
-from django.urls import URLPattern
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from governance.policies.api import DecisionRecordViewSet, PolicyVersionViewSet
+
+router = SimpleRouter()
+router.register("policy-versions", PolicyVersionViewSet)
+router.register("decisions", DecisionRecordViewSet)
+
+urlpatterns = [path("", include(router.urls))]

@@ -95,3 +95,9 @@ def matching(rows: QuerySet[DecisionRecord], words: str) -> QuerySet[DecisionRec
     return rows.filter(
         Q(principal_label__icontains=words) | Q(action__icontains=words) | Q(target_label__icontains=words)
     )
+
+
+def visible_versions(principal: Principal) -> QuerySet[PolicyVersion]:
+    """The versions that a principal may list: the tenant's, or every tenant's for platform roles."""
+    rows = PolicyVersion.objects.all()
+    return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)

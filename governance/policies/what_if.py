@@ -31,6 +31,7 @@ from governance.refs import ObjectRef
 
 MAX_RECORDS = 20_000
 MAX_DIFFERENCES = 500
+MAX_LOOKED_UP = 2_000  # things whose facts are asked for; the others keep what their record says
 MAX_HOURS = 7 * 24
 FIELDS = (
     "key",
@@ -318,9 +319,11 @@ class _Facts:
 
     def _entity(self, item: dict[str, Any], owner: UUID) -> dict[str, Any]:
         name = item["uid"]["id"]
-        if item["uid"]["type"] != "Resource" or not name:
+        if item["uid"]["type"] != "Resource" or not name or "label" in item["attrs"]:
             return item
         if name not in self._told:
+            if len(self._told) >= MAX_LOOKED_UP:
+                return item
             kind, _colon, id_ = name.partition(":")
             known = facts_of(ObjectRef(kind, id_), owner)
             self._told[name] = {fact: known[fact] for fact in FACTS if known.get(fact)}

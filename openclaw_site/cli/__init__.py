@@ -26,6 +26,7 @@ COMMANDS = {
     "privilege": "openclaw_site.cli.privilege:privilege",
     "identity": "openclaw_site.cli.identity:identity",
     "ethics": "openclaw_site.cli.ethics:ethics",
+    "data": "openclaw_site.cli.data:data",
     "plugin": "openclaw_site.cli.plugin:plugin",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -29,6 +29,8 @@ class Credentials:
 class PartnerClient:
     """Talks to one site. Use as a context manager. Every method raises PartnerError."""
 
+    scopes = SCOPES
+
     def __init__(self, credentials: Credentials, *, timeout_s: float = 60.0) -> None:
         parts = urlsplit(credentials.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -43,7 +45,7 @@ class PartnerClient:
         self._token = ""
         self._http = httpx.Client(base_url=credentials.url.rstrip("/"), timeout=timeout_s)
 
-    def __enter__(self) -> PartnerClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,7 +70,7 @@ class PartnerClient:
         response = self._send(
             "POST",
             "/o/token/",
-            data={"grant_type": "client_credentials", "scope": SCOPES},
+            data={"grant_type": "client_credentials", "scope": self.scopes},
             auth=(self._credentials.client_id, self._credentials.client_secret),
         )
         if response.status_code in (400, 401):

@@ -117,7 +117,7 @@ def pack_command(folder: Path, output: Path | None) -> None:
     click.echo(f"sha256 {packed.sha256}")
 
 
-def _credentials(command: Callable[..., Any]) -> Callable[..., Any]:
+def credential_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which site and who is calling."""
     options = (
         click.option(
@@ -148,7 +148,7 @@ def _credentials(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--timeout", "timeout_s", type=float, default=0, help="With --wait: give up after so many seconds."
 )
-@_credentials
+@credential_options
 def upload(
     source: Path,
     questionnaire: Path | None,
@@ -189,7 +189,7 @@ def upload(
     "--timeout", "timeout_s", type=float, default=0, help="With --wait: give up after so many seconds."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the submission as JSON.")
-@_credentials
+@credential_options
 def status(
     submission_id: str,
     wait: bool,

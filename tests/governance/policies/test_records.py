@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -84,9 +85,11 @@ def test_who_is_refused_elsewhere_is_told_of_at_home(author, other_org, platform
 
 def test_texts_that_the_database_cannot_take_lose_no_batch(author):
     require(author, "policies.version.view")
-    decision = decide(
-        author, "policies.version.view", ObjectRef("a.b", "x\x00" + "y" * 300, label="\x00" * 900)
+    decision = replace(
+        decide(author, "policies.version.view"),
+        target=ObjectRef("a.b", "x\x00" + "y" * 300, label="\x00" * 900),
     )
+    recorder.note(decision, {"context": {}, "entities": []})
     large = {"context": {"purpose": "x" * 100_000}, "entities": []}
     recorder.note(decision, large)
     rows = kept(action="policies.version.view")
