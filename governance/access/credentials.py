@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.http.request import split_domain_port, validate_host
 from django.utils.encoding import escape_uri_path
 
 from governance.access.challenges import TokenRefused
-from governance.access.dpop import check_proof, normalised
+from governance.access.dpop import Proof, check_proof, normalised
 from governance.access.principals import verified_token
 from governance.access.refusals import note_token_refusal
 from governance.access.replay import use_once
@@ -33,6 +35,11 @@ class Presented:
     proofs: Sequence[str]
     method: str
     urls: frozenset[str]
+
+    @property
+    def plausible(self) -> bool:
+        """Whether the token is worth looking up."""
+        return 0 < len(self.token) <= MAX_TOKEN and self.token.isascii()
 
 
 def presented_by(request: HttpRequest) -> Presented | None:
@@ -56,20 +63,22 @@ def principal_of_token(presented: Presented) -> Principal:
 
 
 def _principal_of(presented: Presented) -> Principal:
-    token = presented.token
-    found = verified_token(token) if 0 < len(token) <= MAX_TOKEN and token.isascii() else None
+    found = verified_token(presented.token) if presented.plausible else None
     if found is None:
-        raise TokenRefused(
-            "invalid_token", "the token is unknown, expired or revoked", scheme=presented.scheme
-        )
-    check_binding(found.jkt, presented, found.principal)
+        raise unknown_token(presented.scheme)
+    proof = check_binding(found.jkt, presented, found.principal)
+    if proof is not None:
+        use_once(proof, found.principal)
     return found.principal
 
 
-def check_binding(jkt: str, presented: Presented, principal: Principal) -> None:
-    """Raise TokenRefused unless the token came the way it must: bound ones with a proof, others as bearer tokens."""
+def check_binding(jkt: str, presented: Presented, principal: Principal) -> Proof | None:
+    """The proof that a bound token came with; None for a bearer token. Raises TokenRefused when it came otherwise.
+
+    The caller must see to it that the proof was not used before, once everything else is right.
+    """
     if not jkt and presented.scheme == "Bearer":
-        return
+        return None
     try:
         if not jkt:
             raise TokenRefused("invalid_token", "this token is not bound to a key: send it as Bearer")
@@ -87,10 +96,15 @@ def check_binding(jkt: str, presented: Presented, principal: Principal) -> None:
         )
         if proof.jkt != jkt:
             raise TokenRefused("invalid_token", "the proof is by another key than the token is bound to")
-        use_once(proof)
     except TokenRefused as refused:
         refused.principal = principal
         raise
+    return proof
+
+
+def unknown_token(scheme: str) -> TokenRefused:
+    """The refusal of a token that nobody has, or nobody has any more."""
+    return TokenRefused("invalid_token", "the token is unknown, expired or revoked", scheme=scheme)
 
 
 def only_one(proofs: Sequence[str]) -> str:
@@ -118,3 +132,22 @@ def urls_of(request: HttpRequest) -> frozenset[str]:
     path = raw.decode("latin-1").partition("?")[0] or escape_uri_path(request.path)
     origins = (f"{request.scheme}://{request.get_host()}", settings.PUBLIC_URL)
     return frozenset(normalised(f"{origin}{path}") for origin in origins)
+
+
+def presented_in(scope: Mapping[str, Any]) -> Presented | None:
+    """The token of an ASGI request that Django does not see; None when it brought none."""
+    headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
+    given = {name: value.decode("latin-1") for name, value in headers}
+    scheme, _space, token = given.get(b"authorization", "").partition(" ")
+    known = SCHEMES.get(scheme.lower())
+    if known is None:
+        return None
+    path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
+    origins = [settings.PUBLIC_URL]
+    host = given.get(b"host", "")
+    domain, _port = split_domain_port(host)
+    if domain and validate_host(domain, settings.ALLOWED_HOSTS):
+        origins.append(f"{urlsplit(settings.PUBLIC_URL).scheme}://{host}")
+    proofs = [value.decode("latin-1") for name, value in headers if name == b"dpop"]
+    urls = frozenset(normalised(f"{origin}{path}") for origin in origins)
+    return Presented(known, token.strip(), proofs, scope["method"], urls)

@@ -64,8 +64,10 @@ class Recorder:
         if sink not in self._sinks:
             self._sinks.append(sink)
 
-    def note(self, decision: Decision, request: dict[str, Any], *, enforced: bool = True) -> None:
-        """Remember one decision. Never raises, never waits for the database."""
+    def note(
+        self, decision: Decision, request: dict[str, Any], *, enforced: bool = True, times: int = 1
+    ) -> None:
+        """Remember one decision, made `times` times. Never raises, never waits for the database."""
         if not self._sinks:
             return
         principal, target = decision.principal, decision.target
@@ -84,19 +86,19 @@ class Recorder:
         with self._lock:
             known = self._buffer.get(short)
             if known is not None:
-                known.count += 1
+                known.count += times
                 known.last_at = now
                 return
             if len(self._buffer) >= self._max_buffered:
                 self.dropped += 1
                 return
-            self._buffer[short] = Recorded(_digest(short), decision, request, 1, now, now, enforced)
+            self._buffer[short] = Recorded(_digest(short), decision, request, times, now, now, enforced)
             if self.background and (self._thread is None or not self._thread.is_alive()):
                 self._start()
 
-    def count(self, decision: Decision) -> None:
-        """Count a decision that was answered from memory, without its request."""
-        self.note(decision, {})
+    def count(self, decision: Decision, times: int = 1) -> None:
+        """Count a decision that was answered from memory so many times, without its request."""
+        self.note(decision, {}, times=times)
 
     def flush(self) -> None:
         """Hand over what is buffered now. A sink that fails is logged and loses this batch, never the others."""

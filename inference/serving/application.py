@@ -16,6 +16,7 @@ from typing import Any
 from governance.principals import Principal
 from inference.serving import descriptions, metrics
 from inference.serving.batching import CallerGone
+from inference.serving.bearer import BearerOnly, Prover, step_up_needed
 from inference.serving.errors import ProtocolError
 from inference.serving.http import (
     Exchange,
@@ -37,8 +38,6 @@ from inference.serving.routing import Route, Router
 
 log = logging.getLogger(__name__)
 
-_CHALLENGE = (b"www-authenticate", b'Bearer realm="openclaw"')
-
 
 class InferenceApplication:
     """Serves `/v2` and everything under it. `startup` and `shutdown` belong to the site's ASGI lifespan."""
@@ -51,8 +50,10 @@ class InferenceApplication:
         outcomes: OutcomeLog | None = None,
         listener: Listener | None = None,
         limits: Limits | None = None,
+        prover: Prover | None = None,
     ) -> None:
         self._lookups = lookups
+        self._prover = prover or BearerOnly()
         self._pool = pool or ModelPool()
         self._router = Router(self._pool)
         self._outcomes = outcomes
@@ -121,7 +122,7 @@ class InferenceApplication:
             case ["models", _, *rest] if rest and rest[-1] == "infer":
                 raise _not_allowed("POST")
             case ["repository", "index"] if method == "POST":
-                await respond_json(send, await self._index(RequestHeaders.of(scope)))
+                await respond_json(send, await self._index(scope))
             case ["repository", "index"]:
                 raise _not_allowed("POST")
             case _ if method not in ("GET", "HEAD"):
@@ -133,9 +134,7 @@ class InferenceApplication:
             case ["health", "ready"]:
                 await respond_json(send, {"ready": self.ready}, status=200 if self.ready else 503)
             case ["models", "stats"]:
-                await respond_json(
-                    send, {"model_stats": await self._all_statistics(RequestHeaders.of(scope))}
-                )
+                await respond_json(send, {"model_stats": await self._all_statistics(scope)})
             case ["models", name, *rest]:
                 await self._describe(scope, send, name, rest)
             case _:
@@ -145,15 +144,17 @@ class InferenceApplication:
         started = time.perf_counter()
         headers = RequestHeaders.of(scope)
         try:
-            caller, endpoint = await self._admit(headers, name)
+            caller, endpoint = await self._admit(scope, headers, name)
         except ProtocolError:
             await discard_body(receive, limit=self._limits.body_bytes)
             raise
         await self._predictor.answer(Prediction(started, caller, endpoint, headers, version), receive, send)
 
-    async def _admit(self, headers: RequestHeaders, name: str) -> tuple[Caller, EndpointSnapshot]:
+    async def _admit(
+        self, scope: Scope, headers: RequestHeaders, name: str
+    ) -> tuple[Caller, EndpointSnapshot]:
         """The caller and the endpoint, or the refusal. Nothing of the body has been read yet."""
-        caller = await self._identify(headers)
+        caller = await self._identify(scope, headers)
         return caller, await self._endpoint_for(caller, name)
 
     async def _endpoint_for(self, caller: Caller, name: str) -> EndpointSnapshot:
@@ -163,6 +164,8 @@ class InferenceApplication:
             raise ProtocolError(404, f'there is no endpoint "{name}" in your organisation')
         verdict = await self._lookups.authorize(caller, endpoint)
         if not verdict.allow:
+            if verdict.step_up is not None:
+                raise step_up_needed(caller, verdict.step_up, verdict.reason)
             raise ProtocolError(403, f'you may not invoke endpoint "{name}": {verdict.reason}')
         return endpoint
 
@@ -182,12 +185,11 @@ class InferenceApplication:
         await self._predictor.answer(prediction, exchange.receive, exchange.send)
         return exchange.status, bytes(exchange.answer)
 
-    async def _identify(self, headers: RequestHeaders) -> Caller:
+    async def _identify(self, scope: Scope, headers: RequestHeaders) -> Caller:
         token = headers.token
         caller = await self._lookups.identify(token) if token else None
-        if caller is None:
-            message = "the token is unknown, expired or revoked" if token else "send a bearer token"
-            raise ProtocolError(401, f"{message} (Authorization: Bearer …)", headers=(_CHALLENGE,))
+        if caller is None or caller.jkt:
+            return await self._prover.caller(scope, self._lookups)
         return caller
 
     # --- Descriptions ----------------------------------------------------------------------------------------------
@@ -199,7 +201,7 @@ class InferenceApplication:
             version, rest = rest[1], rest[2:]
         if rest not in ([], ["ready"], ["config"], ["stats"]):
             raise ProtocolError(404, f"there is no {scope['path']} here; see GET /v2")
-        _caller, endpoint = await self._admit(RequestHeaders.of(scope), name)
+        _caller, endpoint = await self._admit(scope, RequestHeaders.of(scope), name)
         route = self._router.route(endpoint)
         if rest == ["ready"]:
             ready = await self._is_ready(endpoint, version)
@@ -221,15 +223,15 @@ class InferenceApplication:
             return False
         return True
 
-    async def _index(self, headers: RequestHeaders) -> list[dict[str, Any]]:
+    async def _index(self, scope: Scope) -> list[dict[str, Any]]:
         """Every version behind every endpoint that the caller may invoke."""
-        return [item for route in await self._routes(headers) for item in descriptions.index(route)]
+        return [item for route in await self._routes(scope) for item in descriptions.index(route)]
 
-    async def _all_statistics(self, headers: RequestHeaders) -> list[dict[str, Any]]:
-        return [item for route in await self._routes(headers) for item in descriptions.statistics(route)]
+    async def _all_statistics(self, scope: Scope) -> list[dict[str, Any]]:
+        return [item for route in await self._routes(scope) for item in descriptions.statistics(route)]
 
-    async def _routes(self, headers: RequestHeaders) -> list[Route]:
-        caller = await self._identify(headers)
+    async def _routes(self, scope: Scope) -> list[Route]:
+        caller = await self._identify(scope, RequestHeaders.of(scope))
         tenant_id = caller.principal.tenant_id
         if tenant_id is None:
             return []

@@ -7,7 +7,8 @@ from inference.serving.listener import Listener
 from inference.serving.lookups import CachedLookups, Lookups
 from inference.serving.outcomes import OutcomeLog
 from inference.serving.predictions import Limits
-from inference.serving.sources import DatabaseSource, write_outcomes
+from inference.serving.proofs import Proofs
+from inference.serving.sources import DatabaseSource, note_refused_token, write_outcomes
 
 
 def build_application(
@@ -18,7 +19,13 @@ def build_application(
     if lookups is not None:
         return InferenceApplication(lookups, outcomes=outcomes, limits=limits)
     cached = CachedLookups(DatabaseSource())
-    return InferenceApplication(cached, outcomes=outcomes, listener=Listener(cached), limits=limits)
+    return InferenceApplication(
+        cached,
+        outcomes=outcomes,
+        listener=Listener(cached),
+        limits=limits,
+        prover=Proofs(note=note_refused_token),
+    )
 
 
 application = build_application()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
+from governance.access.recorder import recorder
+from governance.decision import Decision, StepUp
 from governance.principals import Principal
 from inference.serving.cache import FlightCache, SingleFlight
 from inference.serving.errors import Overloaded
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 
 MAX_AGE_UNHEARD_S = 1.0
 NEGATIVE_AGE_S = 1.0
+TELL_USES_S = 2.0
 
 
 class Arm(Protocol):
@@ -62,29 +66,41 @@ class EndpointSnapshot(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Caller:
-    """A verified token. `expires_at` is in seconds since the epoch; `in_flight` counts the caller's open requests."""
+    """A verified token. `expires_at` is in seconds since the epoch; `in_flight` counts the caller's open requests.
+
+    With a `jkt` every request must bring a proof by that key (RFC 9449).
+    """
 
     principal: Principal
     expires_at: float
+    jkt: str = ""
     in_flight: int = 0
     decisions: dict[UUID, Verdict] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Verdict:
-    """A decision of the policy decision point, with what is needed to know whether it still stands."""
+    """A decision of the policy decision point, with what is needed to know whether it still stands.
+
+    `valid_until` (seconds since the epoch) is how long it may be kept though nothing changes. `step_up` is what would
+    turn a refusal into a yes. `uses` counts answers from memory that the `decision`'s record has not heard of yet.
+    """
 
     allow: bool
     reason: str
+    valid_until: float = math.inf
+    step_up: StepUp | None = None
+    decision: Decision | None = None
     decided_at: float = 0.0
     generation: int = 0
+    uses: int = 0
 
 
 class Lookups(Protocol):
     """What the inference application needs to know. Every method may be answered from memory."""
 
     async def identify(self, token: str) -> Caller | None:
-        """The caller behind a bearer token; None when the token is unknown, expired or revoked."""
+        """The caller behind an access token; None when the token is unknown, expired or revoked."""
 
     async def endpoint(self, tenant_id: UUID, name: str) -> EndpointSnapshot | None:
         """The tenant's endpoint of that name."""
@@ -99,10 +115,10 @@ class Lookups(Protocol):
 class LookupSource(Protocol):
     """The truth behind `CachedLookups`: blocking calls, each in a thread of its own and in its own transaction."""
 
-    def identify(self, token: str) -> tuple[Principal, float] | None: ...
+    def identify(self, token: str) -> tuple[Principal, float, str] | None: ...
     def endpoint(self, tenant_id: UUID, name: str) -> EndpointSnapshot | None: ...
     def endpoints(self, tenant_id: UUID) -> Sequence[str]: ...
-    def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> tuple[bool, str]: ...
+    def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> Verdict: ...
 
 
 class CachedLookups:
@@ -133,6 +149,7 @@ class CachedLookups:
         self._names: FlightCache[UUID, Sequence[str]] = FlightCache(1_000, max_waiting)
         self._deciding: SingleFlight[tuple[Caller, UUID, int], Verdict] = SingleFlight(max_waiting)
         self._generation = 0
+        self._used: list[Verdict] = []
         self.heard(False)
 
     def heard(self, connected: bool) -> None:
@@ -202,7 +219,11 @@ class CachedLookups:
             known is not None
             and known.generation == self._generation
             and known.decided_at > self._clock() - self._age_s
+            and known.valid_until > time.time()
         ):
+            if not known.uses:
+                self._remember_use(known)
+            known.uses += 1
             return known
         generation = self._generation
         verdict = await self._deciding.run(
@@ -214,7 +235,8 @@ class CachedLookups:
         return verdict
 
     def close(self) -> None:
-        """End the threads."""
+        """Tell the record what is counted, and end the threads."""
+        self._tell_uses()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -233,7 +255,22 @@ class CachedLookups:
 
     def _decide(self, principal: Principal, endpoint: EndpointSnapshot, generation: int) -> Verdict:
         started = self._clock()
-        return Verdict(*self._source.authorize(principal, endpoint), started, generation)
+        verdict = self._source.authorize(principal, endpoint)
+        verdict.decided_at, verdict.generation = started, generation
+        return verdict
+
+    def _remember_use(self, verdict: Verdict) -> None:
+        if not self._used:
+            asyncio.get_running_loop().call_later(TELL_USES_S, self._tell_uses)
+        self._used.append(verdict)
+
+    def _tell_uses(self) -> None:
+        """Every answer from memory is counted in the record of decisions, some seconds later."""
+        used, self._used = self._used, []
+        for verdict in used:
+            if verdict.decision is not None:
+                recorder.count(verdict.decision, verdict.uses)
+            verdict.uses = 0
 
 
 def _is_checksum(key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -18,23 +19,27 @@ from django.db import (
     transaction,
 )
 
-from governance.access.decisions import decide
-from governance.access.principals import principal_for_bearer
+from governance.access.challenges import TokenRefused
+from governance.access.decisions import decide, require_obligations
+from governance.access.principals import verified_token
+from governance.access.refusals import note_token_refusal
 from governance.access.services import record_refusal
-from governance.errors import AccessDenied
+from governance.decision import Decision
+from governance.errors import AccessDenied, ObligationUnmet
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from inference.rollouts import selectors
 from inference.rollouts.models import OutcomeRecord
 from inference.serving.errors import Overloaded
-from inference.serving.lookups import EndpointSnapshot
+from inference.serving.lookups import EndpointSnapshot, Verdict
 from inference.serving.outcomes import Outcome, UnacceptableOutcome
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 INVOKE = "rollouts.endpoint.invoke"
+REFUSED_S = 1.0
 
 _OUTCOME_COLUMNS = {
     "id": "uuid",
@@ -93,9 +98,9 @@ class DatabaseSource:
     """`LookupSource` on the selectors and the policy decision point. Raises Overloaded while it does not answer."""
 
     @_look_up
-    def identify(self, token: str) -> tuple[Principal, float] | None:
-        found = principal_for_bearer(token)
-        return (found[0], found[1].timestamp()) if found else None
+    def identify(self, token: str) -> tuple[Principal, float, str] | None:
+        found = verified_token(token)
+        return (found.principal, found.expires.timestamp(), found.jkt) if found else None
 
     @_look_up
     def endpoint(self, tenant_id: UUID, name: str) -> EndpointSnapshot | None:
@@ -106,13 +111,33 @@ class DatabaseSource:
         return selectors.endpoint_names(tenant_id)
 
     @_look_up
-    def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> tuple[bool, str]:
+    def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> Verdict:
         target = ObjectRef("rollouts.endpoint", str(endpoint.id), label=endpoint.name)
         with tenant_context(endpoint.tenant_id), transaction.atomic():
             decision = decide(principal, INVOKE, target, tenant_id=endpoint.tenant_id, enforced=True)
+        if decision.allow and decision.obligations:
+            return _unfulfilled(decision)
         if not decision.allow:
             record_refusal(AccessDenied("", decision=decision))
-        return decision.allow, "; ".join(decision.reasons)
+        # A yes is kept as long as it says, a no for a moment: neither is asked for at every request.
+        until = decision.valid_until if decision.allow else max(decision.valid_until, time.time() + REFUSED_S)
+        return Verdict(decision.allow, "; ".join(decision.reasons), until, decision.step_up, decision)
+
+
+def _unfulfilled(decision: Decision) -> Verdict:
+    """The hot route knows no duties, so a yes that comes with one is a no here."""
+    try:
+        require_obligations(decision, fulfilled=frozenset())
+    except ObligationUnmet as unmet:
+        record_refusal(unmet)
+        return Verdict(False, str(unmet.message), time.time() + REFUSED_S)
+    raise AssertionError("a decision with obligations passed without any")
+
+
+@_in_thread
+def note_refused_token(refused: TokenRefused) -> None:
+    """Keep a refused token of a known owner in the audit log."""
+    note_token_refusal(refused)
 
 
 @_in_thread

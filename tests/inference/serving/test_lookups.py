@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import threading
 import time
 from collections import Counter
@@ -12,9 +13,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from governance.access.recorder import recorder
+from governance.decision import Decision
 from governance.principals import Principal
 from inference.serving.errors import Overloaded
-from inference.serving.lookups import CachedLookups, EndpointSnapshot
+from inference.serving.lookups import CachedLookups, EndpointSnapshot, Verdict
 from tests.factories.onnx_models import EndpointStub
 
 TENANT = uuid4()
@@ -29,15 +32,17 @@ class Source:
         self.known = {"good"}
         self.endpoint_stub: EndpointStub | None = EndpointStub("m", ())
         self.allow = True
+        self.valid_until = math.inf
+        self.decision: Decision | None = None
         self.started, self.go = threading.Event(), threading.Event()
         self.go.set()
 
-    def identify(self, token: str) -> tuple[Principal, float] | None:
+    def identify(self, token: str) -> tuple[Principal, float, str] | None:
         self.asked["identify"] += 1
         known = token in self.known
         self.started.set()
         assert self.go.wait(10)
-        return (Principal("client", token, token, tenant_id=TENANT), self.expires_at) if known else None
+        return (Principal("client", token, token, tenant_id=TENANT), self.expires_at, "") if known else None
 
     def endpoint(self, tenant_id: UUID, name: str) -> EndpointSnapshot | None:
         self.asked["endpoint"] += 1
@@ -47,9 +52,9 @@ class Source:
         self.asked["endpoints"] += 1
         return ["m"]
 
-    def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> tuple[bool, str]:
+    def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> Verdict:
         self.asked["authorize"] += 1
-        return self.allow, "because"
+        return Verdict(self.allow, "because", self.valid_until, decision=self.decision)
 
 
 class Clock:
@@ -230,6 +235,33 @@ async def test_decisions_are_cached_until_grants_or_policies_change(
     clock.now += 61
     await lookups.authorize(caller, endpoint)
     assert source.asked["authorize"] == asked + 1
+
+
+async def test_a_decision_is_kept_no_longer_than_it_says(source: Source, lookups: CachedLookups) -> None:
+    caller, endpoint = await lookups.identify("good"), await lookups.endpoint(TENANT, "m")
+    assert caller and endpoint
+    source.valid_until = time.time() + 0.05
+    await lookups.authorize(caller, endpoint)
+    await lookups.authorize(caller, endpoint)
+    assert source.asked["authorize"] == 1
+    await asyncio.sleep(0.06)
+    await lookups.authorize(caller, endpoint)
+    assert source.asked["authorize"] == 2
+
+
+async def test_answers_from_memory_are_counted_in_the_record(
+    source: Source, lookups: CachedLookups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[Decision, int]] = []
+    monkeypatch.setattr(recorder, "count", lambda decision, times: counted.append((decision, times)))
+    caller, endpoint = await lookups.identify("good"), await lookups.endpoint(TENANT, "m")
+    assert caller and endpoint
+    source.decision = Decision(True, "a", (), caller.principal)
+    for _ in range(8):
+        await lookups.authorize(caller, endpoint)
+    lookups.close()
+    # The first was recorded where it was made.
+    assert counted == [(source.decision, 7)]
 
 
 async def test_endpoints_are_cached_until_one_changes(source: Source, lookups: CachedLookups) -> None:
