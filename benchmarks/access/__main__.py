@@ -60,7 +60,11 @@ def main() -> int:
             _python("-m", "django", "migrate", "-v0", env=site_environment(config, addresses, owner=True))
             for section in arguments.sections:
                 console.print(f"Measuring {section.replace('_', ' ')} …")
-                said = _python("-m", f"benchmarks.access.{section}", env=site_environment(config, addresses))
+                environment = site_environment(config, addresses)
+                if section == "row_security":
+                    environment["OPENCLAW_BENCH_OWNER_URL"] = addresses.owner_url
+                    _python("-m", "django", "collectstatic", "--no-input", "-v0", env=environment)
+                said = _python("-m", f"benchmarks.access.{section}", env=environment)
                 results[section] = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
                 _print(console, section, results[section])
     broken = _broken(results)
