@@ -1,3 +1,15 @@
-from django.urls import URLPattern
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from governance.data.api import AssetViewSet, DatasetViewSet, DeclassificationViewSet, LineageView
+from governance.data.api_placement import ComputePoolViewSet, ErasureViewSet, PlacementViewSet
+
+router = SimpleRouter()
+router.register("assets", AssetViewSet)
+router.register("datasets", DatasetViewSet)
+router.register("declassifications", DeclassificationViewSet)
+router.register("compute-pools", ComputePoolViewSet)
+router.register("placements", PlacementViewSet)
+router.register("erasures", ErasureViewSet)
+
+urlpatterns = [path("lineage/", LineageView.as_view(), name="lineage-api"), path("", include(router.urls))]

@@ -12,7 +12,6 @@ from governance.errors import InvalidInput
 LABELS = ("public", "internal", "confidential", "restricted")
 SUBJECTS = ("health", "payment", "personal")
 DEFAULT = "internal"
-RESTRICTED = "restricted"
 RANK = {label: rank for rank, label in enumerate(LABELS)}
 
 # What a plugin's manifest may say of the data it works on, as subjects of the catalogue.

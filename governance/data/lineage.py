@@ -92,7 +92,7 @@ def asset_behind(trace: Trace, tenant_id: UUID) -> Asset:
 
 
 def asset_of_reference(principal: Principal, kind: str, reference: str) -> tuple[Asset, dict[str, str]]:
-    """The asset behind a prediction or a batch job of the principal's tenant, with facts about that. Raises NotFound."""
+    """What answered a prediction or batch job of the principal's tenant, with facts about it. Raises NotFound."""
     if principal.tenant_id is None:
         raise NotFound(_("There is no record of that."))
     trace = resolve(kind, reference, principal.tenant_id)

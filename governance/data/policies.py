@@ -24,7 +24,7 @@ register(
     ActionRule("data.work.place", roles=frozenset({Role.SYSTEM}), groups=frozenset({"move_data"})),
     ActionRule(
         "data.placement.view",
-        roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.DATA_SCIENTIST}),
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.SYSTEM}),
         scopes=READ,
     ),
     ActionRule("data.pool.manage", roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM}), groups=ADMINISTER),

@@ -13,7 +13,7 @@ from governance.access.decisions import require
 from governance.audit.services import record, record_read
 from governance.data import selectors
 from governance.data.flow import CARRYING, changed, flow_from, hold_labels, raise_asset, set_label
-from governance.data.labels import RESTRICTED, checked, lowers
+from governance.data.labels import checked, lowers
 from governance.data.models import Asset, Declassification, LineageEdge
 from governance.data.states import DECLASSIFICATION_STATES
 from governance.errors import Conflict, InvalidInput, NotFound

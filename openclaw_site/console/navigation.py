@@ -110,6 +110,15 @@ MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
         ),
     ),
     (
+        _("Data"),
+        (
+            Item(_("Data catalogue"), "database", "data-catalogue", "data.asset.view"),
+            Item(_("Datasets"), "dataset", "data-datasets", "data.asset.view"),
+            Item(_("Placement"), "lan", "data-placement", "data.placement.view"),
+            Item(_("Erasures"), "delete_forever", "data-erasures", "data.erasure.view"),
+        ),
+    ),
+    (
         _("Access"),
         (
             Item(_("Applications"), "api", "applications", "site.console.applications"),

@@ -23,10 +23,12 @@ from rest_framework.response import Response
 from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.access.standing import standing_of
-from governance.data.labels import LABELS, SUBJECTS
+from governance.data.labels import SUBJECTS
+from governance.data.models import Label
 from governance.data.services import note_read
 from governance.decision import Decision
 from governance.errors import Conflict
+from governance.ethics.use import use_of
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from inference.serving.batch import files
@@ -75,7 +77,7 @@ class NewBatchJobSerializer(serializers.Serializer[Any]):
     version = serializers.CharField(max_length=64, required=False, default="", allow_blank=True)
     file = serializers.FileField(help_text=".jsonl or .csv with a header")
     label = serializers.ChoiceField(
-        choices=LABELS, default="internal", help_text="How confidential the file is."
+        choices=Label.choices, default="internal", help_text="How confidential the file is."
     )
     subjects = serializers.MultipleChoiceField(choices=SUBJECTS, default=(), help_text="What it is about.")
     region = serializers.CharField(
@@ -115,6 +117,7 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
             label=given.validated_data["label"],
             subjects=sorted(given.validated_data["subjects"]),
             region=given.validated_data["region"],
+            use=use_of(request._request),
         )
         body = BatchJobSerializer(self.get_queryset().get(pk=job.pk)).data
         return Response(body, status=status.HTTP_201_CREATED)

@@ -1,0 +1,230 @@
+"""The console's pages of the catalogue: assets with their lineage, datasets, and requests to lower a label."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from governance.access.decisions import decide, require
+from governance.access.requests import principal_of
+from governance.audit.models import AuditEntry
+from governance.data import datasets as datasets_
+from governance.data import lineage, selectors, services
+from governance.data.drawing import draw
+from governance.data.models import Asset, ComputePool, Declassification, Label
+from governance.data.words import KIND_NAMES, LABEL_TONES, SUBJECT_NAMES
+from governance.errors import AccessDenied, DomainError, InvalidInput
+
+PAGE = 50
+HISTORY = 10
+WORDS = {"labels": Label.choices, "subject_names": SUBJECT_NAMES, "tones": LABEL_TONES, "kinds": KIND_NAMES}
+
+
+@never_cache
+@require_safe
+def catalogue(request: HttpRequest) -> HttpResponse:
+    """Everything that holds or was made from data, and the way in from a prediction's request id."""
+    principal = principal_of(request)
+    require(principal, "data.asset.view")
+    asked = {name: request.GET.get(name, "").strip() for name in ("text", "label", "type")}
+    rows = Paginator(selectors.search(principal, **asked).order_by("-id"), PAGE)
+    wishes = Declassification.objects.filter(state=Declassification.State.REQUESTED)
+    context = {
+        **WORDS,
+        "page": rows.get_page(request.GET.get("page")),
+        "asked": asked,
+        "wishes": wishes.select_related("asset", "requested_by")[:PAGE],
+    }
+    return render(request, "data/catalogue.html", context)
+
+
+@never_cache
+@require_safe
+def trace(request: HttpRequest) -> HttpResponse:
+    """From a prediction's request id, or a batch job's id, to the lineage of what answered."""
+    principal = principal_of(request)
+    require(principal, "data.asset.view")
+    reference = request.GET.get("reference", "").strip()
+    kind = "batch-job" if request.GET.get("kind") == "batch-job" else "prediction"
+    try:
+        found, facts = lineage.asset_of_reference(principal, kind, reference)
+    except DomainError as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(reverse("data-catalogue"))
+    return render(request, "data/asset.html", _asset_context(request, found) | {"facts": facts})
+
+
+@never_cache
+@require_safe
+def asset(request: HttpRequest, asset_id: UUID) -> HttpResponse:
+    """One asset: its label, what is written about it, where it came from and what came of it."""
+    return render(request, "data/asset.html", _asset_context(request, _asset(request, asset_id)))
+
+
+@require_POST
+def label(request: HttpRequest, asset_id: UUID) -> HttpResponse:
+    """Raise a label, or (`lower`) ask that it be lowered."""
+    found = _asset(request, asset_id)
+    given = {
+        "asset_id": found.id,
+        "label": request.POST.get("label", ""),
+        "subjects": request.POST.getlist("subjects"),
+        "reason": request.POST.get("reason", ""),
+    }
+    with _told(request) as told:
+        if request.POST.get("lower"):
+            services.request_declassification(principal=principal_of(request), **given)
+            told.done = _("Asked for. Somebody else with the right decides.")
+        else:
+            raised = services.relabel(principal=principal_of(request), **given)
+            told.done = _("The label is set; %(count)d things that came of it rose as well.") % {
+                "count": len(raised)
+            }
+    return HttpResponseRedirect(reverse("data-asset", args=[found.id]))
+
+
+@require_POST
+def describe(request: HttpRequest, asset_id: UUID) -> HttpResponse:
+    """Change purpose, region, licence and retention."""
+    found = _asset(request, asset_id)
+    with _told(request) as told:
+        days = request.POST.get("retention_days", "").strip()
+        if days and not (days.isascii() and days.isdigit() and 0 < int(days) < 100_000):
+            raise InvalidInput(_("Retention is a number of days."))
+        services.describe_asset(
+            principal=principal_of(request),
+            asset_id=found.id,
+            purpose=request.POST.get("purpose", "").strip()[:100],
+            region=request.POST.get("region", "").strip()[:60],
+            licence=request.POST.get("licence", "").strip()[:100],
+            retention_days=int(days) if days else None,
+        )
+        told.done = _("Kept.")
+    return HttpResponseRedirect(reverse("data-asset", args=[found.id]))
+
+
+@require_POST
+def decide_wish(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """Approve or refuse a declassification."""
+    approve = request.POST.get("verdict") == "approve"
+    wish = services.decide_declassification(
+        principal=principal_of(request),
+        request_id=request_id,
+        approve=approve,
+        reason=request.POST.get("reason", ""),
+    )
+    messages.success(request, _("The label is lowered.") if approve else _("Refused; the label stays."))
+    return HttpResponseRedirect(reverse("data-asset", args=[wish.asset_id]))
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def datasets(request: HttpRequest) -> HttpResponse:
+    """All datasets, and the form that registers one."""
+    principal = principal_of(request)
+    require(principal, "data.asset.view")
+    error: DomainError | None = None
+    if request.method == "POST":
+        try:
+            made = _register(request)
+        except AccessDenied:
+            raise
+        except DomainError as refused:
+            error = refused
+        else:
+            messages.success(request, _("“%(name)s” is registered.") % {"name": made.name})
+            return HttpResponseRedirect(reverse("data-asset", args=[made.asset_id]))
+    rows = Paginator(selectors.visible_datasets(principal).order_by("name"), PAGE)
+    context = {
+        **WORDS,
+        "page": rows.get_page(request.GET.get("page")),
+        "pools": ComputePool.objects.filter(enabled=True).order_by("name"),
+        "may_register": decide(principal, "data.asset.register").allow,
+        "error": error,
+        "given": request.POST,
+        "limit": datasets_.MAX_BYTES,
+    }
+    return render(request, "data/datasets.html", context, status=error.status if error else 200)
+
+
+def _register(request: HttpRequest) -> Any:
+    post, file = request.POST, request.FILES.get("file")
+    days = post.get("retention_days", "").strip()
+    if days and not (days.isascii() and days.isdigit() and 0 < int(days) < 100_000):
+        raise InvalidInput(_("Retention is a number of days."))
+    described: dict[str, Any] = {
+        "description": post.get("description", "").strip(),
+        "label": post.get("label", "internal"),
+        "subjects": post.getlist("subjects"),
+        "held_at": post.get("held_at", ""),
+        **{name: post.get(name, "").strip()[:60] for name in ("purpose", "region", "licence")},
+        "retention_days": int(days) if days else None,
+    }
+    principal, name = principal_of(request), post.get("name", "").strip()
+    if file is not None:
+        return datasets_.upload_dataset(
+            principal=principal, name=name, filename=file.name or "", chunks=file.chunks(), **described
+        )
+    return datasets_.reference_dataset(
+        principal=principal, name=name, location=post.get("location", "").strip(), **described
+    )
+
+
+def _asset(request: HttpRequest, asset_id: UUID) -> Asset:
+    principal = principal_of(request)
+    require(principal, "data.asset.view")
+    return lineage.asset_for(principal, asset_id)
+
+
+def _asset_context(request: HttpRequest, found: Asset) -> dict[str, Any]:
+    principal = principal_of(request)
+    graph = lineage.graph_of(found)
+    wish = (
+        Declassification.objects.select_related("requested_by")
+        .filter(asset=found, state=Declassification.State.REQUESTED)
+        .first()
+    )
+    return {
+        **WORDS,
+        "asset": found,
+        "dataset": selectors.visible_datasets(principal).filter(asset=found).first(),
+        "graph": graph,
+        "drawing": draw(graph),
+        "wish": wish,
+        "own_wish": wish is not None and wish.requested_by_id == principal.accountable_user_id,
+        "history": AuditEntry.objects.filter(
+            tenant_id=found.tenant_id, target_type="data.asset", target_id=str(found.id)
+        ).order_by("-sequence")[:HISTORY],
+        "may_label": decide(principal, "data.asset.label", found).allow,
+        "may_decide": wish is not None and decide(principal, "data.asset.declassify", found).allow,
+        "may_erase": decide(principal, "data.erasure.request", found).allow,
+    }
+
+
+class _told:
+    """A refusal that is no refusal of access becomes a message on the page that follows; success says what is done."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+        self.done = ""
+
+    def __enter__(self) -> _told:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        if error is None:
+            messages.success(self.request, self.done)
+            return False
+        if isinstance(error, DomainError) and not isinstance(error, AccessDenied):
+            messages.error(self.request, str(error))
+            return True
+        return False

@@ -1,0 +1,87 @@
+"""`openclaw data`: the catalogue, lineage, placement, erasure, and a day's placements replayed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from openclaw_site.cli.manage import run_django
+
+tenant_option = click.option("--tenant", default="", help="Short name of the tenant.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def data() -> None:
+    """Data governance: what there is, where it came from, where it may run."""
+
+
+@data.command()
+@click.option("--text", default="", help="Part of a name, id, digest or purpose.")
+@click.option("--label", default="", help="Only assets with this label.")
+@tenant_option
+@json_option
+def assets(text: str, label: str, tenant: str, as_json: bool) -> None:
+    """List the catalogue."""
+    _run("assets", f"--text={text}", f"--label={label}", tenant=tenant, as_json=as_json)
+
+
+@data.command()
+@click.argument("asset")
+@click.argument("label")
+@click.option("--subject", multiple=True, help="personal, health or payment; may be repeated.")
+@click.option("--reason", required=True)
+def label(asset: str, label: str, subject: tuple[str, ...], reason: str) -> None:
+    """Raise a label; what came of the asset rises with it. Lowering one needs two people in the console."""
+    _run("label", asset, label, *(f"--subject={name}" for name in subject), f"--reason={reason}")
+
+
+@data.command()
+@click.argument("asset", required=False)
+@click.option("--prediction", default="", help="A prediction's request id; needs --tenant.")
+@tenant_option
+@json_option
+def lineage(asset: str | None, prediction: str, tenant: str, as_json: bool) -> None:
+    """Where something came from (negative depths), and what came of it."""
+    _run("lineage", *([asset] if asset else []), f"--prediction={prediction}", tenant=tenant, as_json=as_json)
+
+
+@data.command()
+@click.argument("assets", nargs=-1, required=True)
+@click.option("--workload", default="batch", show_default=True)
+@click.option("--region", default="", help="Where it would like to run.")
+@json_option
+def place(assets: tuple[str, ...], workload: str, region: str, as_json: bool) -> None:
+    """Where would work on these assets run, and which rule keeps it from each other pool?"""
+    _run("place", *assets, f"--workload={workload}", f"--region={region}", as_json=as_json)
+
+
+@data.command()
+@click.argument("reference")
+@click.option("--subject", is_flag=True, help="The reference is a data subject's key, not an asset's id.")
+@click.option("--tenant", required=True, help="Short name of the tenant.")
+@click.option("--reason", required=True, help="Stands on the receipt.")
+def erase(reference: str, subject: bool, tenant: str, reason: str) -> None:
+    """Erase an asset with everything that came of it, or all that is kept about a data subject."""
+    _run("erase", reference, *(["--subject"] if subject else []), f"--reason={reason}", tenant=tenant)
+
+
+@data.command("replay-day")
+@click.option("--date", "day", default="", help="A day (UTC), such as 2026-11-23; today without it.")
+@click.option(
+    "--pool-file", type=click.Path(exists=True, dir_okay=False), help="Pools and burst rules to assume."
+)
+@tenant_option
+@json_option
+def replay_day(day: str, pool_file: str | None, tenant: str, as_json: bool) -> None:
+    """Decide a recorded day's placements again: what would have run where."""
+    given = [f"--date={day}"] if day else []
+    # The command runs in the checkout, not where it was called.
+    given += [f"--pool-file={Path(pool_file).absolute()}"] if pool_file else []
+    _run("replay-day", *given, tenant=tenant, as_json=as_json)
+
+
+def _run(step: str, *arguments: str, tenant: str = "", as_json: bool = False) -> None:
+    more = [*([f"--tenant={tenant}"] if tenant else []), *(["--json"] if as_json else [])]
+    raise SystemExit(run_django("data", step, *arguments, *more))
