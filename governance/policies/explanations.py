@@ -14,7 +14,7 @@ from governance.access.decisions import decide
 from governance.access.rules import ActionRule, rule_for
 from governance.audit.models import AuditEntry
 from governance.policies.models import DecisionRecord, PolicyVersion
-from governance.policies.selectors import platform_text
+from governance.policies.selectors import home_of, platform_text
 from governance.principals import Principal, Role
 from governance.tenants.labels import role_label
 from governance.tenants.models import Membership
@@ -176,7 +176,7 @@ def _people(viewer: Principal, refusal: Refusal, rule: ActionRule | None) -> tup
     rows = Membership.objects.filter(
         role__in=rule.roles, user__is_active=True, user__is_service_account=False
     )
-    places = {refusal.tenant_id, viewer.tenant_id} if viewer.platform else {refusal.tenant_id}
+    places = {refusal.tenant_id} | ({home_of(viewer)} if viewer.platform else set())
     users = {
         membership.user_id: membership.user.get_full_name() or membership.user.get_username()
         for membership in rows.filter(tenant_id__in=places)

@@ -22,7 +22,14 @@ from governance.tenants.context import platform_scope
 State = PolicyVersion.State
 
 
-def versions_of(tenant_id: UUID | None) -> QuerySet[PolicyVersion]:
+def home_of(principal: Principal) -> UUID:
+    """The tenant that a principal acts in. Raises NotFound where there is none."""
+    if principal.tenant_id is None:
+        raise NotFound(_("You act in no organisation."))
+    return principal.tenant_id
+
+
+def versions_of(tenant_id: UUID) -> QuerySet[PolicyVersion]:
     """A tenant's versions, the newest first."""
     return PolicyVersion.objects.filter(tenant_id=tenant_id).select_related(
         "author", "activated_by", "tenant"
@@ -38,7 +45,7 @@ def version(version_id: UUID) -> PolicyVersion:
     return found
 
 
-def active_version(tenant_id: UUID | None) -> PolicyVersion | None:
+def active_version(tenant_id: UUID) -> PolicyVersion | None:
     """What is in force for a tenant beside the product's and the platform's policies."""
     return PolicyVersion.objects.filter(tenant_id=tenant_id, state=State.ACTIVE).first()
 
@@ -50,14 +57,10 @@ def platform_text() -> str:
     return found.text if found else ""
 
 
-def platform_book(*texts: str) -> PolicyBook:
-    """The product's and the platform's policies with these texts of a tenant."""
-    return compose(*filter(None, [platform_text()]), *texts)
-
-
-def candidate_book(tenant_id: UUID | None, text: str) -> PolicyBook:
+def candidate_book(tenant_id: UUID, text: str) -> PolicyBook:
     """What would be in force for the tenant if `text` were its policies."""
-    return compose(text) if tenant_id == platform_tenant_id() else platform_book(text)
+    above = [] if tenant_id == platform_tenant_id() else [platform_text()]
+    return compose(*filter(None, above), text)
 
 
 def difference(before: str, after: str) -> list[str]:
@@ -70,20 +73,20 @@ def decisions_for(principal: Principal) -> QuerySet[DecisionRecord]:
     """The records that a person may see: those of the tenant with the right to, else one's own."""
     rows = DecisionRecord.objects.all()
     if decide(principal, "policies.decision.view").allow:
-        return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
+        return rows if principal.platform else rows.filter(tenant_id=home_of(principal))
     own = Q(principal_kind=principal.kind, principal_id=principal.id)
     if principal.accountable_user_id is not None:
         own |= Q(account_id=principal.accountable_user_id)
-    return rows.filter(own, tenant_id=principal.tenant_id)
+    return rows.filter(own, tenant_id=home_of(principal))
 
 
-def refused_entry(principal: Principal, **wanted: object) -> AuditEntry:
+def refused_entry(principal: Principal, **wanted: str | UUID) -> AuditEntry:
     """A refusal in the audit log that the person may see: an own one, or any with the right to. Raises NotFound."""
     rows = AuditEntry.objects.filter(decision=AuditEntry.Decision.DENY, **wanted)
     if not decide(principal, "policies.decision.view").allow:
         rows = rows.filter(actor_kind=principal.kind, actor_id=principal.id)
     if not principal.platform:
-        rows = rows.filter(tenant_id=principal.tenant_id)
+        rows = rows.filter(tenant_id=home_of(principal))
     found = rows.order_by("-at").first()
     if found is None:
         raise NotFound(_("There is no such refusal, or it is not yours to see."))
@@ -100,4 +103,4 @@ def matching(rows: QuerySet[DecisionRecord], words: str) -> QuerySet[DecisionRec
 def visible_versions(principal: Principal) -> QuerySet[PolicyVersion]:
     """The versions that a principal may list: the tenant's, or every tenant's for platform roles."""
     rows = PolicyVersion.objects.all()
-    return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
+    return rows if principal.platform else rows.filter(tenant_id=home_of(principal))

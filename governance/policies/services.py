@@ -10,15 +10,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from governance.access.broadcast import announce
-from governance.access.cedar.engine import PolicyBook
 from governance.access.cedar.text import MAX_BYTES
 from governance.access.decisions import require
 from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound, TooLarge
 from governance.policies.lockout import can_still_be_changed
 from governance.policies.models import PolicySet, PolicyVersion
-from governance.policies.selectors import active_version, platform_book
-from governance.policies.source import compose, policies
+from governance.policies.selectors import active_version, candidate_book, home_of
+from governance.policies.source import policies
 from governance.policies.states import VERSION_STATES
 from governance.policies.validation import book_of
 from governance.principals import Principal
@@ -47,7 +46,7 @@ def save_draft(
     if "\x00" in text or "\x00" in note or not _encodable(text + note):
         raise InvalidInput(_("The text holds characters that are no text."))
     if version_id is None:
-        owner = tenant_id or principal.tenant_id
+        owner = tenant_id or home_of(principal)
         require(principal, "policies.version.draft", tenant_id=owner)
         version = _new(principal, _locked_set(owner), text, note)
         created = True
@@ -119,7 +118,7 @@ def activate(*, principal: Principal, version_id: UUID, reason: str = "") -> Pol
             code="outdated-proposal",
             hint=_("Make a new draft of it, compare it with what is in force, and propose that."),
         )
-    _checked(version)
+    _check(version)
     now = timezone.now()
     if current is not None:
         VERSION_STATES.check(current.state, State.RETIRED, principal.roles)
@@ -148,7 +147,7 @@ def withdraw(*, principal: Principal, version_id: UUID, reason: str = "") -> Pol
 
 def _propose(principal: Principal, version: PolicyVersion, action: str) -> PolicyVersion:
     VERSION_STATES.check(version.state, State.PROPOSED, principal.roles)
-    _checked(version)
+    _check(version)
     current = active_version(version.tenant_id)
     version.state, version.proposed_at = State.PROPOSED, timezone.now()
     version.replaces = current.number if current else 0
@@ -157,10 +156,9 @@ def _propose(principal: Principal, version: PolicyVersion, action: str) -> Polic
     return version
 
 
-def _checked(version: PolicyVersion) -> PolicyBook:
+def _check(version: PolicyVersion) -> None:
     book_of(version.text)
-    platform = version.tenant.kind == Tenant.Kind.PLATFORM
-    candidate = compose(version.text) if platform else platform_book(version.text)
+    candidate = candidate_book(version.tenant_id, version.text)
     if not can_still_be_changed(candidate, version.tenant):
         raise InvalidInput(
             _("Under these policies nobody could change the policies again."),
@@ -170,10 +168,9 @@ def _checked(version: PolicyVersion) -> PolicyBook:
                 "for example with “unless”."
             ),
         )
-    return candidate
 
 
-def _locked_set(tenant_id: UUID | None) -> PolicySet:
+def _locked_set(tenant_id: UUID) -> PolicySet:
     tenant = Tenant.objects.filter(pk=tenant_id).first()
     if tenant is None:
         raise NotFound(_("There is no such tenant."))

@@ -49,6 +49,8 @@ class DatabasePolicies:
 
     def __init__(self) -> None:
         self._books: HeardCache[UUID | None, PolicyBook] = HeardCache("policy", max_entries=MAX_TENANTS)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._parents: psycopg.Connection[Any] | None = None
         self._begin_anew()
         os.register_at_fork(after_in_child=self._begin_anew)
 
@@ -102,9 +104,8 @@ class DatabasePolicies:
 
     def _begin_anew(self) -> None:
         # A parent's connection must not be closed by its child: it is kept here, unused.
-        self._parents = getattr(self, "_connection", None)
+        self._parents, self._connection = self._connection, None
         self._lock = threading.Lock()
-        self._connection: psycopg.Connection[Any] | None = None
         self._made: dict[tuple[str, ...], PolicyBook] = {}
 
 

@@ -34,7 +34,7 @@ def versions(request: HttpRequest) -> HttpResponse:
     """Every version of the tenant's policies, the one in force first."""
     principal = principal_of(request)
     require(principal, "policies.version.view")
-    rows = list(selectors.versions_of(principal.tenant_id)[:LISTED])
+    rows = list(selectors.versions_of(selectors.home_of(principal))[:LISTED])
     context = {
         "active": next((row for row in rows if row.state == State.ACTIVE), None),
         "rows": rows,
@@ -174,7 +174,7 @@ def _editor(
 def _copied(request: HttpRequest, principal: Principal) -> PolicyVersion | None:
     given = request.GET.get("of", "")
     if not given:
-        return selectors.active_version(principal.tenant_id)
+        return selectors.active_version(selectors.home_of(principal))
     try:
         return selectors.version(UUID(given))
     except ValueError as error:

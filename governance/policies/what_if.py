@@ -23,7 +23,7 @@ from governance.access.rules import names_of
 from governance.audit.services import platform_tenant_id
 from governance.errors import InvalidInput
 from governance.policies.models import DecisionRecord, PolicyVersion
-from governance.policies.selectors import active_version, platform_text
+from governance.policies.selectors import active_version, home_of, platform_text
 from governance.policies.source import compose
 from governance.policies.validation import book_of
 from governance.principals import Principal
@@ -112,7 +112,7 @@ def what_if(*, principal: Principal, tenant_id: UUID | None, text: str, hours: i
     For the platform's tenant those of every tenant, each with its own policies. Raises InvalidInput when the text is
     not valid or the hours are not between 1 and a week.
     """
-    owner = tenant_id or principal.tenant_id
+    owner = tenant_id or home_of(principal)
     require(principal, "policies.decision.view", tenant_id=owner)
     if not 1 <= hours <= MAX_HOURS:
         raise InvalidInput(_("Between 1 and %(limit)d hours can be looked at.") % {"limit": MAX_HOURS})
@@ -249,7 +249,7 @@ def _owner_of(request: dict[str, Any]) -> UUID | None:
 class _Books:
     """The policies by tenant: as they are, and as they would be."""
 
-    def __init__(self, changed: UUID | None, text: str, since: datetime) -> None:
+    def __init__(self, changed: UUID, text: str, since: datetime) -> None:
         self._changed = changed
         self._text = text
         self._since = since
