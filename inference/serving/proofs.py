@@ -49,6 +49,12 @@ class ValkeyReplays:
             )
         return bool(await self._client.set(f"{PREFIX}{key}", 1, nx=True, ex=REMEMBERED_S))
 
+    async def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
 
 class Proofs:
     """`Prover` of the site: finds the caller behind a token that is bound to a key.

@@ -19,6 +19,7 @@ import pytest
 from governance.principals import Role
 from governance.tenants.context import platform_scope, tenant_context
 from tests.factories.governance import bearer_token, make_application, make_member, make_tenant, proven
+from tests.factories.proofs import Key
 from tests.inference.serving.conftest import ROOT, free_port, wait_until_ready
 from tests.services import TestServices
 
@@ -121,6 +122,38 @@ def test_a_granted_client_gets_its_prediction(infer: Callable[..., httpx.Respons
     assert answer.json()["model_version"] == "1.0.0"
     assert infer(path="adder/versions/2.0.0").status_code == 404
     assert infer(path="nothing").status_code == 404
+
+
+def test_a_bound_token_works_with_its_key_alone(
+    site_url: str, infer: Callable[..., httpx.Response], house: House
+) -> None:
+    key = Key()
+    fields = {
+        "grant_type": "client_credentials",
+        "client_id": house.application.client_id,
+        "client_secret": house.secret,
+    }
+    proof = key.proof("POST", f"{site_url}/o/token/")
+    made = httpx.post(f"{site_url}/o/token/", data=fields, headers={"DPoP": proof}).json()
+    assert made["token_type"] == "DPoP"
+    token, url = made["access_token"], f"{site_url}/v2/models/adder/infer"
+
+    def call(proof: str) -> httpx.Response:
+        return httpx.post(url, json=BODY, headers={"Authorization": f"DPoP {token}", "DPoP": proof})
+
+    good = key.proof("POST", url, token)
+    assert call(good).status_code == 200
+    assert call(good).status_code == 401
+    assert call(Key().proof("POST", url, token)).status_code == 401
+    assert infer(token).status_code == 401
+    with platform_scope():
+        from django.db import transaction
+
+        from governance.audit.models import AuditEntry
+
+        with transaction.atomic():
+            kept = AuditEntry.objects.filter(action="access.token.use", actor_id=str(house.application.id))
+            assert kept.count() == 3
 
 
 def test_a_client_without_the_grant_or_the_scope_is_refused_and_that_is_kept(
