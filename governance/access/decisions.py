@@ -192,7 +192,7 @@ def _under_conditions(
     request = request_of(
         question,
         groups=names - {question.action},
-        facts=facts_of(question.target, question.tenant_id),
+        facts=facts_of(question.target, question.tenant_id) if book.asks_for_facts(names) else {},
         now=now,
     )
     verdict = book.evaluate(request, names)
@@ -219,7 +219,7 @@ def _under_conditions(
             rules=tuple(finding.rule for finding in refusals)
             or (rule, *(p.id for p in permits), *(finding.rule for finding in duties)),
             helps=tuple(finding.help for finding in refusals if finding.help),
-            valid_until=valid_until,
+            valid_until=min([valid_until, *(finding.valid_until for finding in found)]),
         ),
         request,
         question.enforced,

@@ -15,8 +15,7 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from governance.access.cedar.engine import PolicyBook, Verdict, product_rules
-from governance.access.cedar.requests import FACTS
+from governance.access.cedar.engine import FACTS, PolicyBook, Verdict, product_rules
 from governance.access.decisions import require
 from governance.access.facts import facts_of
 from governance.access.rules import names_of

@@ -27,6 +27,8 @@ SCHEMA = Path(__file__).parent / "schema.cedarschema"
 BASE = "permit (principal, action, resource);"
 # Attributes whose value changes by itself: an answer that looked at them is not kept.
 CLOCK_WORDS = ("factor_age_s", "context.now", "context.hour", "context.weekday")
+# What the data catalogue may know of a resource; looked up only where a policy about the action mentions one of them.
+FACTS = ("label", "subjects", "region", "purpose", "owner")
 
 
 class PolicyError(ValueError):
@@ -52,6 +54,11 @@ class Policy:
         """Whether its answer can change without anything being changed."""
         return any(word in self.text for word in CLOCK_WORDS)
 
+    @property
+    def asks_for_facts(self) -> bool:
+        """Whether it may look at what the data catalogue knows: any mention counts, so that none is missed."""
+        return any(word in self.text for word in FACTS)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -67,6 +74,7 @@ class _Slice:
     handle: Any
     by_index: Mapping[str, Policy]
     clock_watchers: frozenset[str]  # the types of principals whose answers may change by themselves
+    asks_for_facts: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -104,6 +112,7 @@ class PolicyBook:
                 handle,
                 {f"policy{index}": policy for index, policy in enumerate(wanted, start=1)},
                 frozenset(policy.principal_type for policy in wanted if policy.watches_the_clock),
+                any(policy.asks_for_facts for policy in wanted),
             )
         return found
 
@@ -123,6 +132,10 @@ class PolicyBook:
             part.by_index[index] for index in result.diagnostics.reasons if index in part.by_index
         )
         return Verdict(result.allowed, matching)
+
+    def asks_for_facts(self, names: frozenset[str]) -> bool:
+        """Whether an answer about these names may depend on what the data catalogue knows."""
+        return self.about(names).asks_for_facts
 
     def watches_the_clock(self, names: frozenset[str], principal_type: str = "") -> bool:
         """Whether an answer about these names, to a principal of this type, may change by itself."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from governance.access.assurance import assurance
-from governance.access.cedar.engine import entity, text_of
+from governance.access.cedar.engine import FACTS, entity, text_of
 from governance.access.conditions import Question
 from governance.principals import Principal
 
@@ -23,7 +23,6 @@ CONTEXT: dict[str, type] = {
     "certified_for": list,
     "requested_by": str,
 }
-FACTS = ("label", "subjects", "region", "purpose", "owner")
 
 
 def request_of(

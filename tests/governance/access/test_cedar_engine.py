@@ -143,6 +143,21 @@ def test_an_answer_that_looks_at_the_clock_is_not_kept_for_long(in_force):
     assert decide(person(), ACTION, THING).valid_until <= time.time() + decisions.CLOCK_S
 
 
+def test_facts_are_looked_up_only_where_a_policy_about_the_action_may_ask_for_them(in_force, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        facts, "_source", lambda target, tenant: asked.append(target) or {"label": "restricted"}
+    )
+    decide(person(), ACTION, THING)
+    assert not asked
+    in_force(
+        '@id("bank.label") forbid (principal, action, resource) '
+        'when { resource has label && resource["label"] == "restricted" };'
+    )
+    assert decide(person(), ACTION, THING).rules == ("bank.label",)
+    assert asked == [THING]
+
+
 def test_a_permit_can_carry_an_obligation_that_must_be_fulfilled(in_force):
     in_force(
         '@id("duty") @obligation("person-confirms") permit (principal, action, resource) '

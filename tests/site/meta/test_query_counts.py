@@ -14,6 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from governance.access.hub import hub
 from tests.factories.house import House
 from tests.site.meta.test_endpoint_permissions import TABLE
 
@@ -26,6 +27,14 @@ ASKED_BY = ("tenant_admin", "reviewer", "partner", "ethics_officer", "platform_a
 # Readiness and metrics ask every part of the site, not only the database; the schema asks nothing.
 LEFT_OUT = ("health/", "metrics", "api/schema", "api/docs")
 FRAME = ("SAVEPOINT", "RELEASE SAVEPOINT", "ROLLBACK TO SAVEPOINT")
+
+
+@pytest.fixture(autouse=True)
+def hearing(django_db_setup: None):
+    """Changes are heard of, as on a site: what is remembered is not read again every second."""
+    assert hub.start(wait_s=30)
+    yield
+    hub.stop()
 
 
 def pages() -> list[tuple[str, str]]:
