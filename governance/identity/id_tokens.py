@@ -74,8 +74,9 @@ def verified(token: str, *, keys: str, issuer: str, client_id: str) -> dict[str,
         raise TokenRefused("asked for by another client")
     if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
         raise TokenRefused("no usable subject")
-    if float(claims["iat"]) > time.time() + LEEWAY_S:
-        raise TokenRefused("issued in the future")
+    now = time.time() + LEEWAY_S
+    if not 0 < _number(claims, "iat") <= now or ("nbf" in claims and not 0 < _number(claims, "nbf") <= now):
+        raise TokenRefused("issued in the future, or for the future")
     return dict(claims)
 
 
@@ -90,7 +91,7 @@ def read(claims: Mapping[str, Any], *, group_claim: str) -> Claims:
         family_name=_text(claims, "family_name"),
         email=_text(claims, "email"),
         factor=_factor(claims),
-        auth_time=float(claims["auth_time"]) if isinstance(claims.get("auth_time"), int | float) else 0.0,
+        auth_time=_number(claims, "auth_time"),
         nonce=_text(claims, "nonce"),
     )
 
@@ -112,9 +113,16 @@ def groups_of(claims: Mapping[str, Any], name: str) -> frozenset[str]:
 def _factor(claims: Mapping[str, Any]) -> Factor:
     methods = claims.get("amr")
     said = {str(method) for method in methods} if isinstance(methods, list) else set()
-    if said & MULTI_FACTOR_AMR or claims.get("acr") in MULTI_FACTOR_ACR:
+    if said & MULTI_FACTOR_AMR or _text(claims, "acr") in MULTI_FACTOR_ACR:
         return Factor.OTP
     return Factor.FEDERATED
+
+
+def _number(claims: Mapping[str, Any], name: str) -> float:
+    """A time of a claim, in seconds since the epoch; 0 for what is none."""
+    value = claims.get(name)
+    sane = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**40
+    return float(value) if sane else 0.0  # type: ignore[arg-type]
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:

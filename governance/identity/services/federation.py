@@ -36,13 +36,11 @@ def admit(*, provider: IdentityProvider, claims: Claims) -> User:
     else's account. Raises NotLetIn when no group gives a role, or when the account has roles elsewhere.
     """
     with platform_scope():
+        # One at a time per provider, so that two first sign-ins of one person make one account.
+        IdentityProvider.objects.select_for_update(of=("self",)).get(pk=provider.pk)
         wanted = _roles(provider, claims)
-        link = (
-            SocialAccount.objects.select_for_update(of=("self",))
-            .filter(provider=str(provider.pk), uid=claims.subject)
-            .select_related("user")
-            .first()
-        )
+        known = SocialAccount.objects.filter(provider=str(provider.pk), uid=claims.subject)
+        link = known.select_related("user").first()
         if link is None:
             if not wanted:
                 raise _no_group()

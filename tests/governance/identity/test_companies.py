@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +16,6 @@ import pytest
 from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
 from django.test import Client
-from oidc_provider_mock import run_server_in_thread
 
 from governance.errors import AccessDenied, Conflict, InvalidInput
 from governance.identity.models import IdentityProvider, UserSession
@@ -45,10 +48,37 @@ class Provider:
 
 @pytest.fixture(scope="module")
 def company() -> Iterator[Provider]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-        with run_server_in_thread() as server:
-            yield Provider(f"http://localhost:{server.server_port}")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "oidc_provider_mock",
+        f"--port={port}",
+        "--host=127.0.0.1",
+    ]
+    # Not ours: what it prints is of no interest, and it must not see the tests' services.
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        url = f"http://localhost:{port}"
+        try:
+            wait_for(f"{url}/.well-known/openid-configuration")
+            yield Provider(url)
+        finally:
+            process.terminate()
+
+
+def wait_for(url: str) -> None:
+    for _attempt in range(300):
+        try:
+            httpx.get(url).raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail("the provider did not start")
 
 
 @pytest.fixture
@@ -416,8 +446,12 @@ def test_two_first_sign_ins_at_once_make_one_account(org, company, add):
     company.says("s-16", preferred_username="paula", groups=["staff"])
     clients = [Client(raise_request_exception=False) for _each in range(2)]
     ways = [company.authorise(begin(client, provider), "s-16") for client in clients]
-    with running(*(lambda c=c, w=w: come_back(c, w) for c, w in zip(clients, ways, strict=True))):
+    answers = []
+    with running(
+        *(lambda c=c, w=w: answers.append(come_back(c, w)) for c, w in zip(clients, ways, strict=True))
+    ):
         pass
+    assert [answer.status_code for answer in answers] == [302, 302]
     assert SocialAccount.objects.filter(uid="s-16").count() == 1
     assert User.objects.filter(username__startswith="paula").count() == 1
 
