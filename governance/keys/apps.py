@@ -9,6 +9,6 @@ class KeysConfig(AppConfig):
 
     def ready(self) -> None:
         from governance.audit import signing
-        from governance.keys import policies, providers  # noqa: F401  registers its actions
+        from governance.keys import checks, policies, providers  # noqa: F401  registers checks and actions
 
         signing.register(providers.signer, keys_of=providers.public_keys)

@@ -25,6 +25,7 @@ from governance.keys.states import RE_ENCRYPTION_STATES
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
+from governance.tenants.models import Tenant
 from governance.tenants.tasks import enqueue
 
 State = ReEncryption.State
@@ -47,6 +48,8 @@ def re_encrypt(*, principal: Principal, tenant_id: UUID, purpose: str = "") -> R
         raise Conflict(
             _("A re-encryption of this tenant is under way."), hint=_("Wait for it, or cancel it first.")
         )
+    if not Tenant.objects.filter(pk=tenant_id).exists():
+        raise NotFound(_("There is no such tenant."))
     with tenant_context(tenant_id):
         total = sum(collection.count(tenant_id) for collection in collections(purpose))
     job = ReEncryption.objects.create(

@@ -5,7 +5,8 @@ register(ColumnCollection("identity.factors", Factor, "secret", purpose="identit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -35,12 +36,16 @@ class SealedCollection(Protocol):
 
 @dataclass(frozen=True)
 class ColumnCollection:
-    """A column that `governance.keys.columns` fills: model, field, purpose; the object id is that of the row."""
+    """A column of sealed values: a BinaryField, or base64 in a TextField.
+
+    `object_id(row, field)` is what a value is bound to; by default what `governance.keys.columns` binds it to.
+    """
 
     name: str
     model: type[models.Model]
     field: str
     purpose: str
+    object_id: Callable[[Any, str], str] = object_id_of
 
     def count(self, tenant_id: UUID) -> int:
         """How many rows there are."""
@@ -58,14 +63,17 @@ class ColumnCollection:
         row = self._rows(tenant_id).select_for_update(of=("self",)).filter(pk=key).first()
         if row is None:
             return False
+        value = getattr(row, self.field)
+        is_text = isinstance(value, str)
         new = resealed(
-            bytes(getattr(row, self.field)),
+            b64decode(value) if is_text else bytes(value),
             tenant_id=tenant_id,
             purpose=self.purpose,
-            object_id=object_id_of(row, self.field),
+            object_id=self.object_id(row, self.field),
         )
         if new is not None:
-            self._rows(tenant_id).filter(pk=key).update(**{self.field: new})
+            stored = b64encode(new).decode() if is_text else new
+            self._rows(tenant_id).filter(pk=key).update(**{self.field: stored})
         return new is not None
 
     def _rows(self, tenant_id: UUID) -> models.QuerySet[Any]:
@@ -74,7 +82,8 @@ class ColumnCollection:
             rows = rows.filter(tenant_id=tenant_id)
         elif tenant_id != platform_tenant_id():  # rows without a tenant are sealed with the platform's keys
             rows = rows.none()
-        return rows.exclude(**{self.field: b""}).exclude(**{self.field: None})
+        is_text = isinstance(self.model._meta.get_field(self.field), models.TextField)
+        return rows.exclude(**{self.field: "" if is_text else b""}).exclude(**{self.field: None})
 
 
 _collections: dict[str, SealedCollection] = {}

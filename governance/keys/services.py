@@ -26,6 +26,7 @@ from governance.keys.states import KEY_STATES
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
+from governance.tenants.models import Tenant
 from governance.tenants.tasks import enqueue
 
 __all__ = [
@@ -60,6 +61,8 @@ def rotate_wrapping_key(*, principal: Principal, tenant_id: UUID, reason: str = 
     old = WrappingKey.objects.filter(tenant_id=tenant_id, state=KeyState.ACTIVE).first()
     if old is not None:
         _retire(old, principal)
+    elif not Tenant.objects.filter(pk=tenant_id).exists():
+        raise NotFound(_("There is no such tenant."))
     new = keyring.new_wrapping_key(tenant_id, principal=principal)
     record(
         principal=principal,
