@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from governance.access.decisions import decide
+from governance.keys.selectors import provider_state
 from governance.principals import Principal
 from inference.rollouts.charts import Line, line
 from inference.rollouts.figures import series
@@ -36,6 +37,7 @@ class House:
     submissions: list[tuple[str, int]] | None = None
     jobs: list[Any] | None = None
     parts: dict[str, str] | None = None
+    key_warnings: tuple[str, ...] = ()
 
 
 def house(principal: Principal) -> House:
@@ -49,6 +51,7 @@ def house(principal: Principal) -> House:
         _submissions(found)
     if principal.platform:
         found.parts = readiness().parts
+        found.key_warnings = provider_state().warnings
         try:
             found.workers = worker_states()
             found.queues = queue_depths()

@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from tuf.api.metadata import Metadata, Timestamp
 
 from governance.access.hub import MAX_AGE_UNHEARD_S, hub
+from governance.keys.selectors import provider_state
 from openclaw_site.heartbeats import worker_states
 from skills.runtime.sandbox import sandbox_available
 
@@ -109,6 +110,11 @@ def _disk() -> str:
     return "ok" if shutil.disk_usage(settings.OPENCLAW_VAR).free > LOW_DISK_BYTES else "full"
 
 
+def _keys() -> str:
+    """Whether the place where keys live answers: without it nothing sealed can be read or written."""
+    return "ok" if provider_state().ok else "out of reach; nothing sealed can be read"
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "database": _database,
     "migrations": _migrations,
@@ -118,5 +124,6 @@ PROBES: dict[str, Callable[[], str]] = {
     "inference": _inference,
     "changes": _changes,
     "sandbox": _sandbox,
+    "keys": _keys,
     "repository": _repository,
 }

@@ -27,6 +27,7 @@ COMMANDS = {
     "identity": "openclaw_site.cli.identity:identity",
     "ethics": "openclaw_site.cli.ethics:ethics",
     "data": "openclaw_site.cli.data:data",
+    "keys": "openclaw_site.cli.keys:keys",
     "plugin": "openclaw_site.cli.plugin:plugin",
 }
 

@@ -136,6 +136,7 @@ MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
             Item(_("Policies"), "gavel", "policies", "policies.version.view"),
             Item(_("Decisions"), "rule", "policies-decisions", "policies.decision.view"),
             Item(_("Security events"), "crisis_alert", "security-events", "events.event.view"),
+            Item(_("Keys"), "key", "keys", "keys.key.view"),
             Item(_("Audit log"), "policy", "audit-log", "audit.entry.view"),
             Item(_("Chain verification"), "verified", "audit-chains", "audit.chain.view"),
             Item(_("Retention and legal holds"), "gavel", "audit-keeping", "audit.chain.view"),
