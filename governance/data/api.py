@@ -160,7 +160,8 @@ class LineageView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Start at an asset, a prediction or a batch job."""
-        principal, facts = principal_of(request), {}
+        principal = principal_of(request)
+        facts: dict[str, str] = {}
         ask = request.query_params
         if ask.get("asset"):
             start = lineage.asset_for(principal, _uuid(ask["asset"]))

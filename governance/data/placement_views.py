@@ -169,7 +169,7 @@ def _erasure_context(request: HttpRequest, erasure_id: UUID) -> dict[str, Any]:
         "tone": STATE_TONES[found.state],
         "tones": OUTCOME_TONES,
         "kinds": KIND_NAMES,
-        "genuine": found.receipt is not None and is_genuine(found.receipt, found.signature),
+        "genuine": bool(found.receipt and found.signature and is_genuine(found.receipt, found.signature)),
         "may_request": decide(principal_of(request), "data.erasure.request", found).allow,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from celery import current_app
 from kombu.exceptions import OperationalError
@@ -19,9 +20,15 @@ def queue_length(queue: str, *, fresh_s: float = FRESH_S) -> int:
     if known is not None and now - known[1] < fresh_s:
         return known[0]
     connection = current_app.connection_for_write()
+    gone: tuple[type[BaseException], ...] = (
+        OperationalError,
+        OSError,
+        *connection.connection_errors,
+        *connection.channel_errors,
+    )
     try:
         with connection:
-            channel = connection.default_channel
+            channel: Any = connection.default_channel
             client = getattr(channel, "client", None)
             # Redis and Valkey keep a queue as a list; RabbitMQ counts for itself.
             length = (
@@ -29,7 +36,7 @@ def queue_length(queue: str, *, fresh_s: float = FRESH_S) -> int:
                 if client is not None
                 else channel.queue_declare(queue=queue, passive=True).message_count
             )
-    except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors):
+    except gone:
         length = 0
     _seen[queue] = int(length), now
     return int(length)

@@ -107,7 +107,7 @@ def replay_day(day: date, *, layout: Layout | None = None, tenant_id: UUID | Non
     a burst rule acts when it would have. Reads as the house; the caller has decided who may.
     """
     result = Replay(day.isoformat())
-    counted: Counter[tuple[str, ...]] = Counter()
+    counted: Counter[tuple[str, str, str, str, str, str]] = Counter()
     waiting: dict[str, float] = defaultdict(float)
     seen_at: dict[str, datetime] = {}
     layouts: dict[UUID, Layout] = {}
@@ -128,7 +128,7 @@ def replay_day(day: date, *, layout: Layout | None = None, tenant_id: UUID | Non
             result.moved_out += any(p.name == would and p.kind == "public" for p in here.pools)
             result.differences += was != would
             result.placements += 1
-    result.lines = [Line(*key, count=count) for key, count in sorted(counted.items())]
+    result.lines = [Line(*key, count) for key, count in sorted(counted.items())]
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F
@@ -46,7 +47,7 @@ def keep_retention() -> int:
     return erased
 
 
-def _erase(asset_id: object) -> bool:
+def _erase(asset_id: UUID) -> bool:
     with transaction.atomic():
         rows = Asset.objects.select_for_update(of=("self",), skip_locked=True)
         asset = rows.filter(pk=asset_id, erased_at=None).first()

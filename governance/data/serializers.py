@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -35,8 +35,8 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
 class LabelSerializer(serializers.Serializer[Any]):
     """A label, whom or what the data is about, and why."""
 
-    label = serializers.ChoiceField(choices=Label.choices)
-    subjects = serializers.MultipleChoiceField(choices=SUBJECTS, default=())
+    label = serializers.ChoiceField(choices=Label.choices)  # type: ignore[assignment]
+    subjects = serializers.MultipleChoiceField(choices=SUBJECTS, default=set)
     reason = serializers.CharField(max_length=4000)
 
 
@@ -50,7 +50,7 @@ class RaisedSerializer(serializers.Serializer[Any]):
 class LinkSerializer(serializers.Serializer[Any]):
     """`source` is the asset that this one came of."""
 
-    source = serializers.UUIDField()
+    source = serializers.UUIDField()  # type: ignore[assignment]
     relation = serializers.ChoiceField(choices=LineageEdge.Relation.choices)
 
 
@@ -105,8 +105,8 @@ class NewDatasetSerializer(serializers.Serializer[Any]):
     location = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
     digest = serializers.CharField(max_length=64, required=False, default="", allow_blank=True)
     description = serializers.CharField(max_length=4000, default="", allow_blank=True)
-    label = serializers.ChoiceField(choices=Label.choices, default="internal")
-    subjects = serializers.MultipleChoiceField(choices=SUBJECTS, default=())
+    label = serializers.ChoiceField(choices=Label.choices, default="internal")  # type: ignore[assignment]
+    subjects = serializers.MultipleChoiceField(choices=SUBJECTS, default=set)
     purpose = serializers.CharField(max_length=100, default="", allow_blank=True)
     region = serializers.CharField(max_length=60, default="", allow_blank=True)
     licence = serializers.CharField(max_length=100, default="", allow_blank=True)
@@ -149,7 +149,7 @@ class ComputePoolSerializer(serializers.ModelSerializer[ComputePool]):
     class Meta:
         model = ComputePool
         fields = ["id", "name", "kind", "region", "certified_for", "capacity", "enabled"]
-        extra_kwargs = {"name": {"validators": []}}
+        extra_kwargs: ClassVar[dict[str, Any]] = {"name": {"validators": []}}
 
 
 class PlacementRecordSerializer(serializers.ModelSerializer[PlacementRecord]):

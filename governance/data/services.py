@@ -72,7 +72,7 @@ def register_asset(
 
 
 def _registered_again(
-    asset: Asset, stated: dict[str, object], *, label: str, subjects: list[str], principal: Principal
+    asset: Asset, stated: Mapping[str, object], *, label: str, subjects: list[str], principal: Principal
 ) -> Asset:
     news = {
         field: value

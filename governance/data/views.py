@@ -74,7 +74,7 @@ def asset(request: HttpRequest, asset_id: UUID) -> HttpResponse:
 def label(request: HttpRequest, asset_id: UUID) -> HttpResponse:
     """Raise a label, or (`lower`) ask that it be lowered."""
     found = _asset(request, asset_id)
-    given = {
+    given: dict[str, Any] = {
         "asset_id": found.id,
         "label": request.POST.get("label", ""),
         "subjects": request.POST.getlist("subjects"),

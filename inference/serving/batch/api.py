@@ -76,10 +76,10 @@ class NewBatchJobSerializer(serializers.Serializer[Any]):
     endpoint = serializers.CharField(max_length=64)
     version = serializers.CharField(max_length=64, required=False, default="", allow_blank=True)
     file = serializers.FileField(help_text=".jsonl or .csv with a header")
-    label = serializers.ChoiceField(
+    label = serializers.ChoiceField(  # type: ignore[assignment]
         choices=Label.choices, default="internal", help_text="How confidential the file is."
     )
-    subjects = serializers.MultipleChoiceField(choices=SUBJECTS, default=(), help_text="What it is about.")
+    subjects = serializers.MultipleChoiceField(choices=SUBJECTS, default=set, help_text="What it is about.")
     region = serializers.CharField(
         max_length=60, default="", allow_blank=True, help_text="Where it must stay."
     )

@@ -14,6 +14,9 @@ from tests.states import every_step
 
 # A terminal state is a promise ("a published file is never changed"), so each is written down.
 TERMINAL = {
+    "governance.audit.states.VERIFICATION_STATES": {"broken", "failed", "holds"},
+    "governance.data.states.DECLASSIFICATION_STATES": {"approved", "refused"},
+    "governance.data.states.ERASURE_STATES": {"cancelled", "done"},
     "governance.ethics.states.APPROVAL_STATES": {"expired", "refused", "void"},
     "governance.ethics.states.INCIDENT_STATES": {"closed"},
     "governance.policies.states.VERSION_STATES": {"retired", "withdrawn"},
