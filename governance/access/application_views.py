@@ -40,6 +40,14 @@ class ApplicationForm(forms.Form):
         help_text=gettext_lazy("A token can carry fewer scopes than these, never more."),
     )
 
+    require_dpop = forms.BooleanField(
+        label=gettext_lazy("Tokens must be bound to a key"),
+        required=False,
+        help_text=gettext_lazy(
+            "The program then proves with every request that it holds its key (DPoP); a stolen token is of no use."
+        ),
+    )
+
     def __init__(self, *args: object, principal: Principal, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         partner = principal.has_role(Role.PARTNER)
@@ -63,6 +71,7 @@ def applications(request: HttpRequest) -> HttpResponse:
             principal=principal,
             name=form.cleaned_data["name"],
             scopes=form.cleaned_data["scopes"],
+            require_dpop=form.cleaned_data["require_dpop"],
             role=Role.PARTNER if principal.has_role(Role.PARTNER) else Role.SERVICE,
         )
         form = ApplicationForm(principal=principal)

@@ -24,6 +24,19 @@ register(
         roles=frozenset(set(Role) - {Role.SERVICE, Role.SYSTEM}),
         groups=frozenset({"account"}),
     ),
+    ActionRule("access.device.view", roles=frozenset(set(Role) - {Role.SYSTEM}), scopes=frozenset(SCOPES)),
+    ActionRule(
+        "access.device.register",
+        roles=frozenset(set(Role) - {Role.SYSTEM}),
+        scopes=frozenset(SCOPES),
+        groups=frozenset({"account"}),
+    ),
+    ActionRule(
+        "access.device.manage",
+        roles=ADMINISTRATORS | {Role.SYSTEM},
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
     ActionRule(
         "access.application.manage",
         roles=ADMINISTRATORS | {Role.PARTNER, Role.SYSTEM},

@@ -20,6 +20,7 @@ COMMANDS = {
     "manage": "openclaw_site.cli.manage:manage",
     "messages": "openclaw_site.cli.messages:messages",
     "audit": "openclaw_site.cli.audit:audit",
+    "devices": "openclaw_site.cli.devices:devices",
     "events": "openclaw_site.cli.events:events",
     "oversight": "openclaw_site.cli.oversight:oversight",
     "policies": "openclaw_site.cli.policies:policies",

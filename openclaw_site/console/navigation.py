@@ -122,6 +122,7 @@ MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
         _("Access"),
         (
             Item(_("Applications"), "api", "applications", "site.console.applications"),
+            Item(_("Devices"), "devices", "devices", "access.device.view"),
             Item(_("Tenants"), "domain", "admin:tenants_tenant_changelist", "tenants.tenant.view"),
             Item(_("People"), "group", "admin:tenants_user_changelist", "tenants.membership.view"),
             Item(_("Second factors"), "passkey", "identity-people", "identity.session.view"),

@@ -47,6 +47,15 @@ def test_a_token_says_who_it_is(org):
     application, secret = make_application(org, scopes=["models:read"])
     token = bearer_token(application, secret)
     me = Client().get("/api/v1/me/", headers={"Authorization": f"Bearer {token}"}).json()
+    assert me.pop("assurance") == {
+        "level": 1,
+        "acr": "urn:openclaw:aal:1",
+        "reasons": [],
+        "factor": "secret",
+        "factor_age_s": 0,
+        "bound": False,
+        "device": "unknown",
+    }
     assert me == {
         "kind": "client",
         "name": application.name,
