@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
@@ -22,15 +23,12 @@ def problems_of(text: str) -> list[Problem]:
         return [Problem(1, 1, _("The text holds a zero byte."), _("Save it as plain text."))]
     if found := validate(text):
         return found
-    parts = statements(text)
     problems: list[Problem] = []
     seen: set[str] = set()
-    for part in parts:
-        try:
-            policy = parse(part.text(text))[0]
-        except PolicyError as error:
-            help_ = _('Write @id("a-name") before the policy.') if "@id" in str(error) else ""
-            problems.append(_at(part, str(error), help_))
+    for part, policy in _parsed(text):
+        if isinstance(policy, PolicyError):
+            help_ = _('Write @id("a-name") before the policy.') if "@id" in str(policy) else ""
+            problems.append(_at(part, str(policy), help_))
             continue
         problems += [_at(part, message, help_, policy.id) for message, help_ in _faults(policy, seen)]
         seen.add(policy.id)
@@ -59,6 +57,19 @@ def as_error(problem: Problem) -> dict[str, str | int]:
         "message": problem.message,
         "help": problem.help,
     }
+
+
+def _parsed(text: str) -> Iterator[tuple[Statement, Policy | PolicyError]]:
+    """Every policy, or what the engine has against it. At once where it has nothing, which is much faster."""
+    parts = statements(text)
+    try:
+        yield from zip(parts, parse(text), strict=True)
+    except PolicyError:
+        for part in parts:
+            try:
+                yield part, parse(part.text(text))[0]
+            except PolicyError as error:
+                yield part, error
 
 
 def _faults(policy: Policy, seen: set[str]) -> list[tuple[str, str]]:

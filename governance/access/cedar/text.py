@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_BYTES = 256 * 1024
+MAX_POLICIES = 2_000
 # Measured: a stack of 1 MB holds 50 brackets but not 100, and 1,000 operators but not 4,000.
 MAX_DEPTH = 30
 MAX_OPERATORS = 400

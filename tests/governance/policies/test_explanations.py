@@ -65,7 +65,11 @@ def test_people_of_other_tenants_disabled_ones_and_the_refused_are_not_named(
 
 def test_a_missing_grant_and_a_missing_scope(org, author, principal_for):
     service = replace(principal_for(org, Role.SERVICE), kind="client", scopes=frozenset({"models:infer"}))
-    by_grant = refusal_of(service, "serving.endpoint.invoke", ObjectRef("rollouts.endpoint", "1"))
+    by_grant = refusal_of(
+        replace(service, scopes=frozenset({"batch:write"})),
+        "serving.batch.create",
+        ObjectRef("rollouts.endpoint", "1"),
+    )
     assert any("on this very object" in line for line in explained(author, by_grant).missing)
     by_scope = explained(author, refusal_of(service, "policies.version.view"))
     assert by_scope.causes[0].sentence == "The access token does not reach this far."

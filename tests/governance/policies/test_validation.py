@@ -61,7 +61,7 @@ def test_the_schema_knows_every_action_and_every_fact_that_a_request_carries():
             {key: request[key] for key in ("principal", "action", "resource", "context")},
             "permit (principal, action, resource);",
             request["entities"],
-            schema=schema.schema(),
+            schema=schema.schema_text(),
         )
         assert result.allowed, result.diagnostics.errors
 
@@ -99,6 +99,24 @@ def test_a_mistake_has_a_place_and_a_way_out(text, line, column, message, help_)
     with pytest.raises(InvalidInput) as refused:
         book_of(text)
     assert refused.value.errors[0]["line"] == line
+
+
+def test_the_short_schema_finds_what_the_whole_one_does(monkeypatch):
+    texts = [
+        f"{BEGIN} {condition} }};"
+        for condition in (
+            "resource.label == 3",
+            'action in Action::"approve" && context.amount > 3',
+            'action in Action::"approve" && action in Action::"administer" && resource.label == "x"',
+            'action == Action::"serving.batch.create" && principal.nothing',
+            'action == Action::"no.such.action"',
+            "principal is Client && context.hour",
+        )
+    ]
+    short = [[str(problem) for problem in problems_of(text)] for text in texts]
+    monkeypatch.setattr(schema, "_schema_for", lambda parts: schema.schema_text())
+    assert short == [[str(problem) for problem in problems_of(text)] for text in texts]
+    assert any(short)
 
 
 def test_duties_and_step_ups_are_read():
