@@ -4,7 +4,7 @@ from governance.access.decisions import ActionRule, register
 from governance.principals import Role
 
 STEWARDS = frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.SYSTEM})
-READERS = STEWARDS | {Role.PLATFORM_ADMIN, Role.DEVELOPER}
+READERS = STEWARDS | {Role.PLATFORM_ADMIN, Role.DEVELOPER, Role.ETHICS_OFFICER}
 READ = frozenset({"models:read"})
 MANAGE = frozenset({"tenant:manage"})
 ADMINISTER = frozenset({"administer"})

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from governance.access.broadcast import announce
 from governance.access.decisions import require
 from governance.audit.services import record
+from governance.data.services import link
 from governance.ethics.models import Approval, Binding
 from governance.ethics.selectors import approval_in_force
-from governance.principals import Principal
+from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 
@@ -84,7 +86,16 @@ def _terms(approval: Approval | None) -> dict[str, object]:
 
 
 def _tell(rows: list[Binding]) -> None:
-    """Answers and routes that were kept are doubtful in every process from this commit on."""
+    """Answers and routes that were kept are doubtful in every process from this commit on; lineage names approvals."""
     for row in rows:
+        if row.approval_id is not None:
+            with platform_scope():
+                link(
+                    principal=SYSTEM,
+                    source=ObjectRef("ethics.approval", str(row.approval_id), label=_("Ethics approval")),
+                    target=ObjectRef(row.object_type, row.object_id, label=row.object_label),
+                    relation="approved_by",
+                    tenant_id=row.tenant_id,
+                )
         announce("policy", str(row.tenant_id))
         announce("endpoint", row.object_id)

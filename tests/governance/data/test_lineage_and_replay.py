@@ -7,16 +7,19 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from django.utils import timezone
 
 from governance.data import lineage, services
 from governance.data.lineage import Trace, graph_of
 from governance.data.models import PlacementRecord
 from governance.data.replay import Layout, as_table, replay_day
 from governance.errors import InvalidInput, NotFound
+from governance.ethics.binding import bind
+from governance.ethics.models import Approval
 from governance.ids import uuid7
-from governance.principals import SYSTEM
+from governance.principals import SYSTEM, Role
 from governance.refs import ObjectRef
-from governance.tenants.context import tenant_context
+from governance.tenants.context import platform_scope, tenant_context
 
 pytestmark = pytest.mark.django_db
 
@@ -149,3 +152,26 @@ def test_another_day_and_another_tenant_are_not_replayed(in_org, other_org):
 def test_a_pool_file_that_describes_nothing_is_refused(text):
     with pytest.raises(InvalidInput):
         Layout.from_json(text)
+
+
+def test_an_approval_stands_in_the_lineage_of_what_it_allows(in_org, partner_org, member):
+    version = chain(in_org, "version")[0]
+    subject = ObjectRef("catalog.pluginversion", "1", digest="a" * 64)
+    with platform_scope():
+        approval = Approval.objects.create(
+            tenant=partner_org,
+            subject_type=subject.type,
+            subject_id=subject.id,
+            subject_digest=subject.digest,
+            purpose="triage",
+            questionnaire_version="1",
+            state=Approval.State.APPROVED,
+            requested_by=member(partner_org, Role.PARTNER),
+            decided_by=member(partner_org, Role.PARTNER),
+            expires_at=timezone.now() + timedelta(days=1),
+        )
+    bind(principal=SYSTEM, subject=subject, objects=[version.target], tenant_id=in_org.id)
+    origin = graph_of(version).origins[0].asset
+    assert (origin.type, origin.object_id) == ("ethics.approval", str(approval.id))
+    version.refresh_from_db()
+    assert version.label == "internal"
