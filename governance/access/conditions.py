@@ -32,13 +32,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a condition has to say: a refusal with its reason, or (`allow`) an obligation."""
+    """One thing a condition has to say: a refusal with its reason, or (`allow`) an obligation.
+
+    `valid_until` (seconds since the epoch) is when it may say something else though nothing changes.
+    """
 
     rule: str
     reason: str = ""
     allow: bool = False
     obligation: str = ""
     help: str = ""
+    valid_until: float = float("inf")
 
 
 Condition = Callable[[Question], Iterable[Finding]]

@@ -16,14 +16,18 @@ from django.utils.translation import gettext as _
 from governance.access import conditions
 from governance.access.conditions import Finding, Question
 from governance.access.facts import facts_of
+from governance.decision import Decision
+from governance.errors import AccessDenied
 from governance.ethics.models import Binding
 from governance.ethics.selectors import bindings_of, holds_now
 from governance.ethics.subjects import parts_of
 from governance.ethics.terms import parse_terms
+from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import current_scope, tenant_context
 
 EXPIRED = "ethics.no-valid-approval"
+IN_FORCE = "ethics.approval"
 
 
 def register() -> None:
@@ -68,6 +72,17 @@ def on_release(question: Question) -> Iterable[Finding]:
     ]
 
 
+def require_approved(*, principal: Principal, action: str, target: ObjectRef, tenant_id: UUID) -> None:
+    """Raise AccessDenied unless this very object has the approval that it needs, for who picks one of several."""
+    for row in bindings_of([target], tenant_id=tenant_id):
+        if not holds_now(row):
+            found = _no_approval(row)
+            decision = Decision(
+                False, action, (found.reason,), principal, target, tenant_id, rules=(found.rule,)
+            )
+            raise AccessDenied(found.reason, decision=decision, hint=found.help)
+
+
 def conditions_for(refs: Iterable[ObjectRef], *, tenant_id: UUID) -> dict[str, list[str]]:
     """The conditions on each of these objects in the reader's words, by object id; for pages. One query."""
     rows = bindings_of(refs, tenant_id=tenant_id)
@@ -81,11 +96,13 @@ def conditions_for(refs: Iterable[ObjectRef], *, tenant_id: UUID) -> dict[str, l
 
 def _on_use(question: Question, rows: list[Binding]) -> Iterator[Finding]:
     for row in rows:
+        if row.valid_until is not None:
+            yield Finding(IN_FORCE, allow=True, valid_until=row.valid_until.timestamp())
         terms = parse_terms(row.conditions)
         region = ""
         if terms.regions is not None:
             region = str(facts_of(question.target, question.tenant_id).get("region") or "")
-        yield from terms.on_use(question.context, region=region)
+        yield from terms.on_use(question.context, region=region, needed=question.enforced)
 
 
 def _unique(findings: Iterable[Finding]) -> Iterator[Finding]:

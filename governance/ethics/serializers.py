@@ -27,7 +27,7 @@ class ChecklistSerializer(serializers.Serializer[Any]):
     """One kind of evidence: whether the class of risk needs it, and what was supplied."""
 
     kind = serializers.CharField()
-    required = serializers.BooleanField()
+    required = serializers.BooleanField()  # type: ignore[assignment]
     digest = serializers.CharField(source="given.digest", default=None, allow_null=True)
     supplied_at = serializers.DateTimeField(source="given.supplied_at", default=None, allow_null=True)
     summary = serializers.JSONField(source="given.summary", default=None, allow_null=True)

@@ -68,13 +68,19 @@ class Terms:
             found.append(_("Until the end of %(date)s.") % {"date": self.until.isoformat()})
         return found
 
-    def on_use(self, context: Mapping[str, Any], *, region: str = "") -> Iterable[Finding]:
-        """What the conditions say about one use: refusals, and the duty that a person confirms."""
+    def on_use(
+        self, context: Mapping[str, Any], *, region: str = "", needed: bool = True
+    ) -> Iterable[Finding]:
+        """What the conditions say about one use: refusals, and the duty that a person confirms.
+
+        `needed` is off where nothing is used yet or any more, as in a menu or at a job's checkpoint: then purpose and
+        amount are judged only if they are known.
+        """
         if self.purposes is not None:
-            yield from self._about_purpose(context.get("purpose"), needed=True)
+            yield from self._about_purpose(context.get("purpose"), needed=needed)
         if self.regions is not None:
             yield from self._about_region(str(context.get("pool_region") or region))
-        if self.amount is not None:
+        if self.amount is not None and (needed or "amount" in context):
             yield from self._about_amount(context.get("amount"))
 
     def on_release(self, context: Mapping[str, Any]) -> Iterable[Finding]:

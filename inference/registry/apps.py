@@ -8,7 +8,11 @@ class RegistryConfig(AppConfig):
     verbose_name = _("Models")
 
     def ready(self) -> None:
-        from inference.registry import policies  # noqa: F401  registers the actions
+        from inference.registry import (
+            evidence,
+            policies,  # noqa: F401  registers the actions
+        )
         from inference.registry.cataloguing import register_erasers
 
         register_erasers()
+        evidence.register()

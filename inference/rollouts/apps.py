@@ -8,10 +8,13 @@ class RolloutsConfig(AppConfig):
     verbose_name = _("Endpoints")
 
     def ready(self) -> None:
+        from governance.ethics.subjects import register_parts
         from inference.registry.services import guard_retirement
         from inference.rollouts import policies  # noqa: F401  registers the actions
         from inference.rollouts.cataloguing import register_with_catalogue
+        from inference.rollouts.selectors import versions_behind
         from inference.rollouts.services import objection_to_retirement
 
+        register_parts("rollouts.endpoint", versions_behind)
         guard_retirement(objection_to_retirement)
         register_with_catalogue()

@@ -10,7 +10,9 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 
+from governance.ethics.selectors import without_approval
 from governance.principals import Principal
+from governance.refs import ObjectRef
 from governance.tenants.context import tenant_context
 from inference.registry.models import ModelVersion
 from inference.rollouts.models import Endpoint, EndpointArm
@@ -40,9 +42,10 @@ class EndpointSnapshot:
 
 
 def endpoint_snapshot(tenant_id: UUID, name: str) -> EndpointSnapshot | None:
-    """The tenant's endpoint of that name with its ready versions; None when there is none.
+    """The tenant's endpoint of that name with its versions that may answer; None when there is none.
 
-    One query in a transaction of its own.
+    A version answers when it is ready and no ethics approval that it needs is missing. Two queries in a transaction of
+    their own.
     """
     with tenant_context(tenant_id), transaction.atomic():
         rows = list(
@@ -50,11 +53,23 @@ def endpoint_snapshot(tenant_id: UUID, name: str) -> EndpointSnapshot | None:
             .filter(endpoint__name=name, tenant_id=tenant_id)
             .order_by("model_version_id")
         )
-    if not rows:
-        return None
+        if not rows:
+            return None
+        ids = [row.model_version_id for row in rows]
+        barred = without_approval("registry.modelversion", ids, tenant_id=tenant_id)
     endpoint = rows[0].endpoint
-    arms = (_arm(row) for row in rows if row.model_version.state == ModelVersion.State.READY)
+    arms = (
+        _arm(row)
+        for row in rows
+        if row.model_version.state == ModelVersion.State.READY and str(row.model_version_id) not in barred
+    )
     return EndpointSnapshot(id=endpoint.id, tenant_id=tenant_id, name=endpoint.name, arms=tuple(arms))
+
+
+def versions_behind(endpoint: ObjectRef) -> list[ObjectRef]:
+    """The versions that an endpoint can send a request to. One query."""
+    ids = EndpointArm.objects.filter(endpoint_id=endpoint.id).values_list("model_version_id", flat=True)
+    return [ObjectRef("registry.modelversion", str(id_)) for id_ in ids]
 
 
 def endpoint_names(tenant_id: UUID) -> tuple[str, ...]:

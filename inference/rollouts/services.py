@@ -221,6 +221,20 @@ def _check_ready(versions: Iterable[ModelVersion]) -> None:
             )
 
 
+def _ask_for_shares(principal: Principal, versions: dict[ModelVersion, int]) -> None:
+    """Each version that gets traffic must be allowed its share: an ethics approval may have ended, or cap it."""
+    for version, weight in versions.items():
+        if weight:
+            target = ObjectRef.of(version, digest=version.sha256)
+            require(
+                principal,
+                "rollouts.endpoint.split",
+                target,
+                tenant_id=version.tenant_id,
+                context={"traffic_share": weight},
+            )
+
+
 def _write_split(
     endpoint: Endpoint,
     versions: dict[ModelVersion, int],
@@ -230,6 +244,7 @@ def _write_split(
     reason: str = "",
     undoes: SplitChange | None = None,
 ) -> None:
+    _ask_for_shares(principal, versions)
     before = _split_of(endpoint)
     after = {version.version: weight for version, weight in versions.items()}
     endpoint.arms.exclude(model_version__in=versions).delete()

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from governance.access.requests import principal_of
 from governance.errors import DomainError
+from governance.ethics.use import use_of
 from inference.serving.asgi import application
 from inference.serving.errors import ProtocolError
 from inference.serving.predict import MAX_ROWS, predict
@@ -67,6 +68,7 @@ class PredictView(APIView):
                 rows=given.validated_data["rows"],
                 version=given.validated_data["version"],
                 request_id=getattr(request._request, "request_id", ""),
+                use=use_of(request._request),
             )
         except ProtocolError as error:
             raise PredictionRefused(error) from error

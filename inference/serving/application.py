@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
 from inference.serving import descriptions, metrics
 from inference.serving.batching import CallerGone
@@ -155,14 +156,14 @@ class InferenceApplication:
     ) -> tuple[Caller, EndpointSnapshot]:
         """The caller and the endpoint, or the refusal. Nothing of the body has been read yet."""
         caller = await self._identify(scope, headers)
-        return caller, await self._endpoint_for(caller, name)
+        return caller, await self._endpoint_for(caller, name, headers.use)
 
-    async def _endpoint_for(self, caller: Caller, name: str) -> EndpointSnapshot:
+    async def _endpoint_for(self, caller: Caller, name: str, use: Use) -> EndpointSnapshot:
         tenant_id = caller.principal.tenant_id
         endpoint = await self._lookups.endpoint(tenant_id, name) if tenant_id and name else None
         if endpoint is None:
             raise ProtocolError(404, f'there is no endpoint "{name}" in your organisation')
-        verdict = await self._lookups.authorize(caller, endpoint)
+        verdict = await self._lookups.authorize(caller, endpoint, use)
         if not verdict.allow:
             if verdict.step_up is not None:
                 raise step_up_needed(caller, verdict.step_up, verdict.reason)
@@ -171,10 +172,12 @@ class InferenceApplication:
 
     # --- For faces in the same process that have identified the caller themselves ------------------------------------
 
-    async def admit_principal(self, principal: Principal, name: str) -> tuple[Caller, EndpointSnapshot]:
+    async def admit_principal(
+        self, principal: Principal, name: str, use: Use = UNSAID
+    ) -> tuple[Caller, EndpointSnapshot]:
         """The endpoint that a principal may invoke. Raises ProtocolError."""
         caller = Caller(principal, expires_at=math.inf)
-        return caller, await self._endpoint_for(caller, name)
+        return caller, await self._endpoint_for(caller, name, use)
 
     async def answer_body(
         self, caller: Caller, endpoint: EndpointSnapshot, body: bytes, *, version: str = ""
@@ -231,14 +234,15 @@ class InferenceApplication:
         return [item for route in await self._routes(scope) for item in descriptions.statistics(route)]
 
     async def _routes(self, scope: Scope) -> list[Route]:
-        caller = await self._identify(scope, RequestHeaders.of(scope))
+        headers = RequestHeaders.of(scope)
+        caller, use = await self._identify(scope, headers), headers.use
         tenant_id = caller.principal.tenant_id
         if tenant_id is None:
             return []
         routes = []
         for name in await self._lookups.endpoints(tenant_id):
             endpoint = await self._lookups.endpoint(tenant_id, name)
-            if endpoint is not None and (await self._lookups.authorize(caller, endpoint)).allow:
+            if endpoint is not None and (await self._lookups.authorize(caller, endpoint, use)).allow:
                 routes.append(self._router.route(endpoint))
         return routes
 

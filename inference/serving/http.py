@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from governance.ethics.use import UNSAID, Use
 from inference.serving.batching import CallerGone
 from inference.serving.errors import ProtocolError
 
@@ -38,6 +39,8 @@ class RequestHeaders:
     inference_header_length: bytes = b""
     session: bytes = b""
     request_id: bytes = b""
+    purpose: bytes = b""
+    amount: bytes = b""
 
     @classmethod
     def of(cls, scope: Scope) -> RequestHeaders:
@@ -55,6 +58,16 @@ class RequestHeaders:
         return token.strip().decode("latin-1") if scheme.lower() == b"bearer" else ""
 
     @property
+    def use(self) -> Use:
+        """What the caller says about the use: the purpose, and the amount at stake."""
+        if not self.purpose and not self.amount:
+            return UNSAID
+        try:
+            return Use.parse(self.purpose.decode("latin-1"), self.amount.decode("latin-1"))
+        except ValueError as error:
+            raise ProtocolError(400, str(error)) from None
+
+    @property
     def json_length(self) -> int | None:
         """Inference-Header-Content-Length: the size in bytes of the JSON part, when binary data follows."""
         if not self.inference_header_length:
@@ -69,6 +82,8 @@ _ATTRIBUTES = {
     b"inference-header-content-length": "inference_header_length",
     b"x-openclaw-session": "session",
     b"x-request-id": "request_id",
+    b"x-openclaw-purpose": "purpose",
+    b"x-openclaw-amount": "amount",
 }
 
 

@@ -21,6 +21,7 @@ from uuid import UUID
 
 from governance.access.recorder import recorder
 from governance.decision import Decision, StepUp
+from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
 from inference.serving.cache import FlightCache, SingleFlight
 from inference.serving.errors import Overloaded
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 MAX_AGE_UNHEARD_S = 1.0
 NEGATIVE_AGE_S = 1.0
+# Endpoints times purposes that one caller may have answers for: a caller who makes up purposes only forgets its own.
+MAX_DECISIONS = 1_000
 TELL_USES_S = 2.0
 
 
@@ -75,7 +78,7 @@ class Caller:
     expires_at: float
     jkt: str = ""
     in_flight: int = 0
-    decisions: dict[UUID, Verdict] = field(default_factory=dict)
+    decisions: dict[tuple[UUID, str], Verdict] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -108,8 +111,8 @@ class Lookups(Protocol):
     async def endpoints(self, tenant_id: UUID) -> Sequence[str]:
         """The names of the tenant's endpoints."""
 
-    async def authorize(self, caller: Caller, endpoint: EndpointSnapshot) -> Verdict:
-        """Whether the caller may invoke the endpoint."""
+    async def authorize(self, caller: Caller, endpoint: EndpointSnapshot, use: Use = UNSAID) -> Verdict:
+        """Whether the caller may invoke the endpoint for this use."""
 
 
 class LookupSource(Protocol):
@@ -118,7 +121,7 @@ class LookupSource(Protocol):
     def identify(self, token: str) -> tuple[Principal, float, str] | None: ...
     def endpoint(self, tenant_id: UUID, name: str) -> EndpointSnapshot | None: ...
     def endpoints(self, tenant_id: UUID) -> Sequence[str]: ...
-    def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> Verdict: ...
+    def authorize(self, principal: Principal, endpoint: EndpointSnapshot, use: Use = UNSAID) -> Verdict: ...
 
 
 class CachedLookups:
@@ -147,7 +150,7 @@ class CachedLookups:
             max_endpoints, max_waiting
         )
         self._names: FlightCache[UUID, Sequence[str]] = FlightCache(1_000, max_waiting)
-        self._deciding: SingleFlight[tuple[Caller, UUID, int], Verdict] = SingleFlight(max_waiting)
+        self._deciding: SingleFlight[tuple[Caller, UUID, Use, int], Verdict] = SingleFlight(max_waiting)
         self._generation = 0
         self._used: list[Verdict] = []
         self.heard(False)
@@ -213,8 +216,10 @@ class CachedLookups:
         )
         return names or ()
 
-    async def authorize(self, caller: Caller, endpoint: EndpointSnapshot) -> Verdict:
-        known = caller.decisions.get(endpoint.id)
+    async def authorize(self, caller: Caller, endpoint: EndpointSnapshot, use: Use = UNSAID) -> Verdict:
+        key = (endpoint.id, use.purpose)
+        # An amount makes every request a question of its own, so its answer is not kept.
+        known = caller.decisions.get(key) if use.amount is None else None
         if (
             known is not None
             and known.generation == self._generation
@@ -227,11 +232,14 @@ class CachedLookups:
             return known
         generation = self._generation
         verdict = await self._deciding.run(
-            (caller, endpoint.id, generation),
-            lambda: self._call(self._decide, caller.principal, endpoint, generation),
+            (caller, endpoint.id, use, generation),
+            lambda: self._call(self._decide, caller.principal, endpoint, generation, use),
         )
-        # Kept with the verified token, so that the decision dies with it.
-        caller.decisions[endpoint.id] = verdict
+        if use.amount is None:
+            if len(caller.decisions) >= MAX_DECISIONS:
+                caller.decisions.clear()
+            # Kept with the verified token, so that the decision dies with it.
+            caller.decisions[key] = verdict
         return verdict
 
     def close(self) -> None:
@@ -253,9 +261,9 @@ class CachedLookups:
         found = self._source.identify(token)
         return Caller(*found) if found else None
 
-    def _decide(self, principal: Principal, endpoint: EndpointSnapshot, generation: int) -> Verdict:
+    def _decide(self, principal: Principal, endpoint: EndpointSnapshot, generation: int, use: Use) -> Verdict:
         started = self._clock()
-        verdict = self._source.authorize(principal, endpoint)
+        verdict = self._source.authorize(principal, endpoint, use)
         verdict.decided_at, verdict.generation = started, generation
         return verdict
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
 from inference.serving.application import InferenceApplication
 from inference.serving.batch.rows import BadRow, tensors_of_row
@@ -28,6 +29,7 @@ async def predict(
     rows: list[Any],
     version: str = "",
     request_id: str = "",
+    use: Use = UNSAID,
 ) -> dict[str, Any]:
     """The outputs of every row: `{"endpoint", "version", "prediction_id", "predictions": [{output: value}]}`.
 
@@ -36,7 +38,7 @@ async def predict(
     """
     if not 1 <= len(rows) <= MAX_ROWS:
         raise ProtocolError(400, f'"rows" must hold 1 to {MAX_ROWS} rows')
-    caller, endpoint = await application.admit_principal(principal, name)
+    caller, endpoint = await application.admit_principal(principal, name, use)
     if not endpoint.arms:
         raise ProtocolError(503, f'endpoint "{name}" has no version at present')
     # All arms of an endpoint have one signature.

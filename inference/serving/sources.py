@@ -26,6 +26,7 @@ from governance.access.refusals import note_token_refusal
 from governance.access.services import record_refusal
 from governance.decision import Decision
 from governance.errors import AccessDenied, ObligationUnmet
+from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
@@ -111,10 +112,17 @@ class DatabaseSource:
         return selectors.endpoint_names(tenant_id)
 
     @_look_up
-    def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> Verdict:
+    def authorize(self, principal: Principal, endpoint: EndpointSnapshot, use: Use = UNSAID) -> Verdict:
         target = ObjectRef("rollouts.endpoint", str(endpoint.id), label=endpoint.name)
         with tenant_context(endpoint.tenant_id), transaction.atomic():
-            decision = decide(principal, INVOKE, target, tenant_id=endpoint.tenant_id, enforced=True)
+            decision = decide(
+                principal,
+                INVOKE,
+                target,
+                tenant_id=endpoint.tenant_id,
+                context=use.context(),
+                enforced=True,
+            )
         if decision.allow and decision.obligations:
             return _unfulfilled(decision)
         if not decision.allow:

@@ -19,7 +19,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from governance.audit.services import record
-from governance.errors import Conflict, DomainError
+from governance.errors import AccessDenied, Conflict, DomainError
+from governance.ethics.binding import bind
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.checkpoints import Cause, checkpoint
@@ -109,9 +110,12 @@ def _bring_in(installation: Installation, folder: Path, principal: Principal) ->
     release(installation, version=version.version, reason=_("The plugin was installed again."))
     source = ObjectRef.of(version, digest=version.sha256)
     produced: list[dict[str, Any]] = []
+    approval = None
+    if manifest.risk().high_risk_purpose:
+        approval = ObjectRef("review.submission", str(version.submission_id), version.sha256)
     for spec in manifest.models:
         checkpoint(cause)
-        produced += _bring_in_model(spec, manifest, root, source, principal)
+        produced += _bring_in_model(spec, manifest, root, source, principal, approval)
     for skill in manifest.skills:
         checkpoint(cause)
         made = register_skill_version(
@@ -127,12 +131,19 @@ def _bring_in(installation: Installation, folder: Path, principal: Principal) ->
             permissions=manifest.permissions.as_json(),
             source=source,
         )
+        label = f"{skill.name} {manifest.version}"
+        _bind(approval, ObjectRef("library.skillversion", str(made.id), made.sha256, label), principal)
         produced.append(_ref("skill_version", made.id, skill.name, manifest.version))
     return produced
 
 
 def _bring_in_model(
-    spec: ModelSpec, manifest: Manifest, root: Path, source: ObjectRef, principal: Principal
+    spec: ModelSpec,
+    manifest: Manifest,
+    root: Path,
+    source: ObjectRef,
+    principal: Principal,
+    approval: ObjectRef | None,
 ) -> list[dict[str, Any]]:
     made = register_model_version(
         principal=principal,
@@ -146,6 +157,8 @@ def _bring_in_model(
         source=source,
         labels=list(manifest.data_labels),
     )
+    label = f"{spec.name} {manifest.version}"
+    _bind(approval, ObjectRef("registry.modelversion", str(made.id), made.sha256, label), principal)
     produced = [_ref("model_version", made.id, spec.name, manifest.version)]
     if made.state != ModelVersion.State.READY or principal.tenant_id is None:
         return produced
@@ -153,9 +166,20 @@ def _bring_in_model(
     with transaction.atomic():
         first = endpoint_snapshot(principal.tenant_id, spec.name) is None
     if first:
-        endpoint = create_endpoint(principal=principal, name=spec.name, model_version_id=made.id)
+        try:
+            endpoint = create_endpoint(principal=principal, name=spec.name, model_version_id=made.id)
+        except AccessDenied as refused:
+            # Its approval caps the share, or has ended: the tenant decides later which endpoint it joins.
+            logger.info("%s gets no endpoint of its own: %s", made, refused)
+            return produced
         produced.append(_ref("endpoint", endpoint.id, spec.name, manifest.version))
     return produced
+
+
+def _bind(approval: ObjectRef | None, made: ObjectRef, principal: Principal) -> None:
+    """What a high-risk plugin brings takes traffic only while the approval of exactly this archive is in force."""
+    if approval is not None and principal.tenant_id is not None:
+        bind(principal=principal, subject=approval, objects=[made], tenant_id=principal.tenant_id)
 
 
 def _ref(kind: str, row_id: UUID, name: str, version: str) -> dict[str, Any]:

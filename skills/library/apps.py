@@ -8,7 +8,10 @@ class LibraryConfig(AppConfig):
     verbose_name = _("Skills")
 
     def ready(self) -> None:
+        from governance.ethics.subjects import register_parts
         from skills.library import policies  # noqa: F401  registers the actions
         from skills.library.cataloguing import register_erasers
+        from skills.library.selectors import versions_behind
 
         register_erasers()
+        register_parts("library.skill", versions_behind)

@@ -37,6 +37,14 @@ def callable_version(*, tenant_id: UUID, name: str, version: str | None = None) 
     return next((row for row in rows if row.skill.active_version_id == row.id), None)
 
 
+def versions_behind(skill: ObjectRef) -> list[ObjectRef]:
+    """The versions of a skill that can be called. One query."""
+    ids = SkillVersion.objects.filter(skill_id=skill.id, state=SkillVersion.State.READY).values_list(
+        "id", flat=True
+    )
+    return [ObjectRef("library.skillversion", str(id_)) for id_ in ids]
+
+
 def versions_from(source: ObjectRef, *, tenant_id: UUID) -> QuerySet[SkillVersion]:
     """The tenant's versions that were made from a source, for example from one plugin version."""
     return SkillVersion.objects.select_related("skill").filter(

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from governance.access.requests import principal_of
+from governance.ethics.use import use_of
 from skills.library import services as library
 from skills.library.models import Skill, SkillVersion
 from skills.library.selectors import visible_skills
@@ -91,6 +92,7 @@ class InvokeView(APIView):
             name=name,
             payload=given.validated_data["input"],
             version=given.validated_data.get("version"),
+            use=use_of(request._request),
         )
         return Response(AnswerSerializer(result).data)
 

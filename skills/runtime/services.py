@@ -13,9 +13,11 @@ import orjson
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from governance.access.decisions import require
+from governance.access.decisions import require, require_obligations
 from governance.audit.services import record
 from governance.errors import DomainError, InvalidInput, NotFound, TooLarge, Unavailable
+from governance.ethics.enforcing import require_approved
+from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import current_request_id
@@ -60,7 +62,9 @@ class SkillResult:
     wall_s: float
 
 
-def invoke_skill(*, principal: Principal, name: str, payload: Any, version: str | None = None) -> SkillResult:
+def invoke_skill(
+    *, principal: Principal, name: str, payload: Any, version: str | None = None, use: Use = UNSAID
+) -> SkillResult:
     """Call a skill of the principal's tenant in a confined process and return its answer.
 
     Must be called outside a transaction: the run takes seconds, and a transaction must not. Raises NotFound,
@@ -74,7 +78,7 @@ def invoke_skill(*, principal: Principal, name: str, payload: Any, version: str 
         raise InvalidInput(_("The input is not JSON.")) from error
     if size > MAX_INPUT_BYTES:
         raise TooLarge(_("The input is larger than %(limit)d bytes.") % {"limit": MAX_INPUT_BYTES})
-    found = _admitted(principal, name, version)
+    found = _admitted(principal, name, version, use)
     if errors := problems(found.input_schema, payload):
         _keep(principal, found, Status.INVALID_INPUT, "", SandboxResult(status="error"))
         raise InvalidInput(_("The input does not fit the skill's schema."), errors=list(errors))
@@ -106,7 +110,7 @@ def invoke_skill(*, principal: Principal, name: str, payload: Any, version: str 
     )
 
 
-def _admitted(principal: Principal, name: str, version: str | None) -> SkillVersion:
+def _admitted(principal: Principal, name: str, version: str | None, use: Use) -> SkillVersion:
     """The version that will run, once the decision point has allowed this principal to call this skill."""
     with transaction.atomic():
         found = (
@@ -119,7 +123,14 @@ def _admitted(principal: Principal, name: str, version: str | None) -> SkillVers
                 _("There is no skill “%(name)s” that can be called.") % {"name": name},
                 hint=_("Install a plugin that brings it, or name a version that is not retired."),
             )
-        require(principal, "library.skill.invoke", found.skill)
+        decision = require(principal, "library.skill.invoke", found.skill, context=use.context())
+        require_obligations(decision, fulfilled=frozenset())
+        require_approved(
+            principal=principal,
+            action="library.skill.invoke",
+            target=ObjectRef.of(found, digest=found.sha256),
+            tenant_id=found.tenant_id,
+        )
     return found
 
 

@@ -32,7 +32,7 @@ def _values(question: Question, sent: QueryDict | dict[str, Any]) -> list[str]:
     name = PREFIX + question.id
     if isinstance(sent, QueryDict):
         return sent.getlist(name)
-    return [sent[name]] if sent.get(name) else []
+    return [str(sent[name])] if sent.get(name) else []
 
 
 def _field(question: Question, sent: QueryDict | dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -12,9 +13,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from governance.access.decisions import require
+from governance.access.decisions import require, require_obligations
 from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound, TooLarge
+from governance.ethics.use import UNSAID, Use
 from governance.ids import uuid7
 from governance.principals import Principal
 from governance.refs import ObjectRef
@@ -43,6 +45,7 @@ def create_batch_job(
     chunks: Iterable[bytes],
     version: str = "",
     idempotency_key: str = "",
+    use: Use = UNSAID,
     label: str = "internal",
     subjects: Sequence[str] = (),
     region: str = "",
@@ -58,7 +61,7 @@ def create_batch_job(
         raise InvalidInput(_("Send a .jsonl or a .csv file."))
     if len(idempotency_key) > 128:
         raise InvalidInput(_("An idempotency key has at most 128 characters."))
-    endpoint, arm = _admitted(principal, endpoint_name, version, job_id := uuid7())
+    endpoint, arm = _admitted(principal, endpoint_name, version, job_id := uuid7(), use)
     folder = files.job_folder(endpoint.tenant_id, job_id)
     try:
         written = files.write_whole(folder / f"input.{format}", _limited(chunks))
@@ -135,19 +138,20 @@ def cause_of(job: BatchJob) -> Cause:
     )
 
 
-def send(name: str, job: BatchJob, **arguments: UUID) -> None:
+def send(name: str, job: BatchJob, **arguments: Any) -> None:
     """Queue a step of the job in a pool where its data may be. Raises PlacementRefused."""
     enqueue(name, queue=QUEUE, cause=cause_of(job), assets=assets_of(job), **arguments)
 
 
-def _admitted(principal: Principal, name: str, version: str, job_id: UUID) -> tuple[Endpoint, Arm]:
+def _admitted(principal: Principal, name: str, version: str, job_id: UUID, use: Use) -> tuple[Endpoint, Arm]:
     """The endpoint, which the principal may call, and the arm that computes the whole job."""
     with transaction.atomic():
         own = Endpoint.objects.filter(tenant_id=principal.tenant_id) if principal.tenant_id else None
         endpoint = own.filter(name=name).first() if own is not None else None
         if endpoint is None:
             raise NotFound(_("There is no endpoint “%(name)s”.") % {"name": name})
-        require(principal, "serving.batch.create", endpoint)
+        decision = require(principal, "serving.batch.create", endpoint, context=use.context())
+        require_obligations(decision, fulfilled=frozenset())
         snapshot = endpoint_snapshot(endpoint.tenant_id, name)
     arms = snapshot.arms if snapshot else ()
     if version:

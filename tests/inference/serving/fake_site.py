@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal, Role
 from inference.serving.application import InferenceApplication
 from inference.serving.lookups import Caller, EndpointSnapshot, Verdict
@@ -44,7 +45,7 @@ class FixedLookups:
     async def endpoints(self, tenant_id: UUID) -> Sequence[str]:
         return sorted(self._endpoints)
 
-    async def authorize(self, caller: Caller, endpoint: EndpointSnapshot) -> Verdict:
+    async def authorize(self, caller: Caller, endpoint: EndpointSnapshot, use: Use = UNSAID) -> Verdict:
         allow = caller.principal.id == "caller"
         return Verdict(allow, "role developer" if allow else "no grant")
 

@@ -15,6 +15,7 @@ import pytest
 
 from governance.access.recorder import recorder
 from governance.decision import Decision
+from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
 from inference.serving.errors import Overloaded
 from inference.serving.lookups import CachedLookups, EndpointSnapshot, Verdict
@@ -52,7 +53,7 @@ class Source:
         self.asked["endpoints"] += 1
         return ["m"]
 
-    def authorize(self, principal: Principal, endpoint: EndpointSnapshot) -> Verdict:
+    def authorize(self, principal: Principal, endpoint: EndpointSnapshot, use: Use = UNSAID) -> Verdict:
         self.asked["authorize"] += 1
         return Verdict(self.allow, "because", self.valid_until, decision=self.decision)
 
