@@ -121,7 +121,7 @@ class NewApplicationSerializer(serializers.Serializer[Any]):
 class RequireDpopSerializer(serializers.Serializer[Any]):
     """Whether a client's tokens must be bound to a key."""
 
-    required = serializers.BooleanField()
+    require_dpop = serializers.BooleanField()
 
 
 class ApplicationSecretSerializer(ApplicationSerializer):
@@ -176,7 +176,7 @@ class ApplicationViewSet(
         application = services.set_require_dpop(
             principal=principal_of(request),
             application_id=self.get_object().id,
-            required=given.validated_data["required"],
+            required=given.validated_data["require_dpop"],
         )
         return Response(ApplicationSerializer(application).data)
 

@@ -61,7 +61,7 @@ class PostureSerializer(serializers.Serializer[Any]):
     """What the company's device management says."""
 
     posture = serializers.ChoiceField(choices=[posture.value for posture in Device])
-    source = serializers.CharField(max_length=120, default="", allow_blank=True)
+    told_by = serializers.CharField(max_length=120, default="", allow_blank=True)
 
 
 class DeviceReasonSerializer(serializers.Serializer[Any]):
@@ -117,7 +117,7 @@ class DeviceViewSet(
             principal=principal,
             device_id=self.get_object().id,
             posture=Device(given.validated_data["posture"]),
-            source=given.validated_data["source"] or principal.label,
+            source=given.validated_data["told_by"] or principal.label,
         )
         return Response(DeviceSerializer(device).data)
 

@@ -121,6 +121,8 @@ def visible_devices(principal: Principal) -> QuerySet[RegisteredDevice]:
     rows = RegisteredDevice.objects.select_related("user").order_by("-id")
     if decide(principal, "access.device.manage").allow:
         return rows
+    if principal.tenant_id is None or principal.user_id is None:
+        return rows.none()
     return rows.filter(tenant_id=principal.tenant_id, user_id=principal.user_id)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from governance.access.challenges import TokenRefused, acr_of, challenge, step_up_challenge
@@ -53,11 +53,7 @@ def reauthenticate_url(error: StepUpRequired, *, back: str) -> str:
 
 def reauthenticate_path(level: int, *, back: str) -> str:
     """The page that asks for a factor of at least this level, and leads back."""
-    try:
-        page = reverse("reauthenticate")
-    except NoReverseMatch:
-        page = reverse("login")
-    return f"{page}?{urlencode({'next': back, 'level': level})}"
+    return f"{reverse('reauthenticate')}?{urlencode({'next': back, 'level': level})}"
 
 
 def described(error: StepUpRequired) -> dict[str, Any]:

@@ -457,3 +457,50 @@ def test_an_expired_refresh_token_binds_nothing(org, member):
     get_access_token_model().objects.update(expires=timezone.now() - timedelta(days=30))
     assert granting.refresh(tokens["refresh_token"], key.proof()).status_code == 400
     assert get_refresh_token_model().objects.count() == 1
+
+
+class TestSockets:
+    """A program at a WebSocket: the handshake is a GET, whose proof opens it."""
+
+    @pytest.fixture
+    def token(self, client, key):
+        return ask(client, key).json()["access_token"]
+
+    async def principal_of(self, token, *proofs, scheme="DPoP"):
+        from asgiref.testing import ApplicationCommunicator
+
+        from openclaw_site.sockets import PrincipalSocket
+
+        seen = []
+
+        async def inner(scope, receive, send):
+            seen.append(scope["principal"])
+
+        headers = [(b"host", b"testserver"), (b"authorization", f"{scheme} {token}".encode())]
+        headers += [(b"dpop", proof.encode()) for proof in proofs]
+        path = "/ws/anything/"
+        scope = {
+            "type": "websocket",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": headers,
+            "subprotocols": [],
+            "scheme": "ws",
+            "client": ["127.0.0.1", 1],
+        }
+        socket = ApplicationCommunicator(PrincipalSocket(inner), scope)
+        await socket.send_input({"type": "websocket.connect"})
+        await socket.wait()
+        return seen[0]
+
+    async def test_a_proof_for_the_handshake_opens_it_once(self, client, key, token):
+        proof = key.proof("GET", "ws://testserver/ws/anything/", token)
+        assert (await self.principal_of(token, proof)).id == str(client[0].id)
+        assert not (await self.principal_of(token, proof)).is_authenticated
+
+    async def test_without_its_key_a_bound_token_is_nobodys(self, key, token):
+        assert not (await self.principal_of(token)).is_authenticated
+        assert not (await self.principal_of(token, scheme="Bearer")).is_authenticated
+        other = key.proof("GET", "ws://testserver/ws/other/", token)
+        assert not (await self.principal_of(token, other)).is_authenticated
