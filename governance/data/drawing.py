@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from governance.data.lineage import Graph
 from governance.data.models import Asset
 
-WIDTH, HEIGHT = 190, 46
-GAP_X, GAP_Y = 70, 18
+WIDTH, HEIGHT = 168, 46
+GAP_X, GAP_Y = 40, 16
 MARGIN = 8
 SHOWN = 60
 
@@ -29,11 +29,11 @@ class Box:
 
     @property
     def name(self) -> str:
-        return self.asset.name if len(self.asset.name) <= 24 else f"{self.asset.name[:23]}…"
+        return self.asset.name if len(self.asset.name) <= 21 else f"{self.asset.name[:20]}…"
 
     @property
     def text_x(self) -> int:
-        return self.x + 12
+        return self.x + 10
 
     @property
     def name_y(self) -> int:
@@ -60,6 +60,8 @@ class Drawing:
     height: int
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
+    box_width: int = WIDTH
+    box_height: int = HEIGHT
 
 
 def draw(graph: Graph) -> Drawing | None:
@@ -92,5 +94,5 @@ def draw(graph: Graph) -> Drawing | None:
 
 def _path(source: Box, target: Box) -> str:
     x1, y1, x2, y2 = source.x + WIDTH, source.middle, target.x, target.middle
-    bend = max(30, abs(x2 - x1) // 2)
+    bend = max(20, abs(x2 - x1) // 2)
     return f"M {x1} {y1} C {x1 + bend} {y1}, {x2 - bend} {y2}, {x2} {y2}"

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.data import erasing, pools
-from governance.data.models import BurstPolicy, ComputePool, Erasure, PlacementRecord
+from governance.data.models import ComputePool, Erasure, PlacementRecord
 from governance.data.receipts import is_genuine
 from governance.data.words import KIND_NAMES, LABEL_TONES
 from governance.errors import InvalidInput, NotFound
@@ -41,12 +41,12 @@ def placement(request: HttpRequest) -> HttpResponse:
     principal = principal_of(request)
     require(principal, "data.placement.view")
     records = PlacementRecord.objects.select_related("tenant")
-    described = list(ComputePool.objects.select_related("tenant").order_by("name"))
+    described = list(ComputePool.objects.order_by("name"))
     context = {
         "pools": described,
         "home_missing": not any(pool.name == pools.HOME_POOL for pool in described),
         "kinds": ComputePool.Kind.choices,
-        "bursts": BurstPolicy.objects.select_related("pool"),
+        "bursts": sorted(pools.bursts().values(), key=lambda rule: rule.workload),
         "placed": records.exclude(pool="")[:SHOWN],
         "refused": records.filter(pool="")[:SHOWN],
         "tones": LABEL_TONES,

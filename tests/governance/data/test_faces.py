@@ -194,6 +194,7 @@ def test_refusals_are_told_by_the_rules_name_on_the_placement_page(platform, in_
         place(Work(tenant_id=in_org.id, task="batch.plan", workload="batch", assets=(target,)))
     log.flush()
     assert "openclaw.data-stays-in-its-region" in admin.get(reverse("data-placement")).content.decode()
+    assert "mars-cloud" not in admin.get(reverse("data-placement")).content.decode()
     described = {
         "name": "ward-3",
         "kind": "edge",
@@ -207,6 +208,12 @@ def test_refusals_are_told_by_the_rules_name_on_the_placement_page(platform, in_
     assert (
         place(Work(tenant_id=in_org.id, task="t", workload="batch", assets=(target,))).pool.name == "ward-3"
     )
+    assert keeper.post(reverse("data-pool"), {"name": "mars-cloud", "kind": "public"}).status_code == 302
+    burst = {"workload": "batch", "threshold": "100", "pool": "mars-cloud"}
+    assert keeper.post(reverse("data-burst"), burst).status_code == 302
+    seen = admin.get(reverse("data-placement")).content.decode()
+    assert "ward-3" in seen
+    assert "longer than 100: what may move goes to mars-cloud" in seen
     home = described | {"name": "private"}
     assert keeper.post(reverse("data-pool"), home).status_code == 400
 
