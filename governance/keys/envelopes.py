@@ -10,6 +10,8 @@ A sealed message is AES-256-GCM (NIST SP 800-38D) with a fresh random nonce:
 
 The associated data are the first 20 bytes, the tenant's id, the purpose and the object's id, each with its length.
 Sealed streams, for anything larger than a few megabytes, stand in `governance.keys.streams`.
+
+A key that this process has not used lately is looked up in the database, so none of this is called on an event loop.
 """
 
 from __future__ import annotations

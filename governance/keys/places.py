@@ -44,7 +44,7 @@ class LocalPlace(FileSystemStorage):
     def save_new(self, name: str, content: File[bytes]) -> str:
         """Store under a name that is free."""
         path = Path(self.path(name))
-        draft = self._draft(path, content.chunks())
+        draft = _draft(path, content.chunks())
         try:
             os.link(draft, path)
         finally:
@@ -57,8 +57,7 @@ class LocalPlace(FileSystemStorage):
 
     def replace(self, name: str, pieces: Iterable[bytes]) -> None:
         """Write beside the file, then rename over it."""
-        path = Path(self.path(name))
-        os.replace(self._draft(path, pieces), path)
+        write_over(Path(self.path(name)), pieces)
 
     def names(self, prefix: str, *, after: str, limit: int) -> Sequence[str]:
         """The next names, folder by folder."""
@@ -82,17 +81,23 @@ class LocalPlace(FileSystemStorage):
             elif not same:
                 yield f"{folder}/{entry.name}"
 
-    def _draft(self, path: Path, pieces: Iterable[bytes]) -> Path:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f"{DRAFT}{secrets.token_hex(8)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                for piece in pieces:
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            draft.unlink()
-            raise
-        return draft
+
+def write_over(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write beside the file, then rename over it: a reader sees the old bytes or the new ones."""
+    os.replace(_draft(path, pieces), path)
+
+
+def _draft(path: Path, pieces: Iterable[bytes]) -> Path:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{DRAFT}{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        draft.unlink()
+        raise
+    return draft

@@ -252,7 +252,6 @@ class Migration(migrations.Migration):
                             ("running", "running"),
                             ("done", "done"),
                             ("cancelled", "cancelled"),
-                            ("failed", "failed"),
                         ],
                         default="queued",
                         max_length=10,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 from governance.errors import Conflict, IllegalTransition, NotFound
 from governance.identity.models import IdentityProvider
 from governance.ids import uuid7
-from governance.keys import columns, envelopes, reencryption, rewriting, services
+from governance.keys import columns, envelopes, rewriting, services
 from governance.keys.errors import Altered, KeysUnavailable
 from governance.keys.models import ReEncryption
 from governance.principals import Role
@@ -21,6 +22,7 @@ from governance.tenants.context import tenant_context
 pytestmark = pytest.mark.django_db
 State = ReEncryption.State
 PURPOSE = "test.secret"
+WHOLE = 3600.0  # one step does it all, however slow the machine
 
 
 @dataclass
@@ -85,12 +87,12 @@ def opened(shelf, key):
 def test_everything_is_sealed_with_the_active_key_in_the_end(org, shelf, rotated, admin):
     job = services.re_encrypt(principal=admin, tenant_id=org.id)
     assert (job.state, job.total, job.percent) == (State.QUEUED, 250, 0)
-    assert services.step(job.id, org.id) is False
+    assert services.step(job.id, org.id, limit_s=WHOLE) is False
     job.refresh_from_db()
     assert (job.state, job.seen, job.rewritten, job.percent) == (State.DONE, 250, 250, 100)
     assert {envelopes.data_key_of(blob) for blob in shelf.objects.values()} == {rotated.id}
     assert opened(shelf, "0123") == b"0123"
-    assert services.step(job.id, org.id) is False
+    assert services.step(job.id, org.id, limit_s=WHOLE) is False
 
 
 def test_it_goes_on_where_it_was_interrupted(org, shelf, rotated, admin):
@@ -101,12 +103,12 @@ def test_it_goes_on_where_it_was_interrupted(org, shelf, rotated, admin):
         if steps == 3:
             shelf.fails = 1
             with pytest.raises(KeysUnavailable):
-                services.step(job.id, org.id)
+                services.step(job.id, org.id, limit_s=WHOLE)
             ReEncryption.objects.update(touched_at=timezone.now() - timedelta(minutes=1))
             assert services.resume_stalled() == 1
         if steps == 5:
             break
-    services.step(job.id, org.id)
+    services.step(job.id, org.id, limit_s=WHOLE)
     job.refresh_from_db()
     assert (job.state, job.seen, job.rewritten) == (State.DONE, 250, 250)
     assert len(shelf.visited) == 251, "only the object that failed is visited twice"
@@ -115,7 +117,7 @@ def test_it_goes_on_where_it_was_interrupted(org, shelf, rotated, admin):
 def test_doing_it_twice_changes_nothing(org, shelf, rotated, admin):
     for rewritten in (250, 0):
         job = services.re_encrypt(principal=admin, tenant_id=org.id)
-        services.step(job.id, org.id)
+        services.step(job.id, org.id, limit_s=WHOLE)
         job.refresh_from_db()
         assert job.rewritten == rewritten
 
@@ -126,7 +128,7 @@ def test_it_can_be_cancelled_and_what_is_left_stays_readable(org, shelf, rotated
     with pytest.raises(Conflict, match="under way"):
         services.re_encrypt(principal=admin, tenant_id=org.id)
     services.cancel_re_encryption(principal=admin, job_id=job.id)
-    assert services.step(job.id, org.id) is False
+    assert services.step(job.id, org.id, limit_s=WHOLE) is False
     with pytest.raises(IllegalTransition):
         services.cancel_re_encryption(principal=admin, job_id=job.id)
     with pytest.raises(NotFound):
@@ -138,7 +140,7 @@ def test_it_can_be_cancelled_and_what_is_left_stays_readable(org, shelf, rotated
 def test_what_cannot_be_opened_is_named_and_does_not_stop_the_rest(org, shelf, rotated, admin):
     shelf.objects["0007"] = shelf.objects["0008"]
     job = services.re_encrypt(principal=admin, tenant_id=org.id)
-    services.step(job.id, org.id)
+    services.step(job.id, org.id, limit_s=WHOLE)
     job.refresh_from_db()
     assert (job.state, job.rewritten) == (State.DONE, 249)
     assert job.problems == [{"collection": "test.shelf", "object": "0007", "code": "sealed-altered"}]
@@ -150,19 +152,17 @@ def test_one_purpose_only(org, shelf, rotated, admin):
     assert [c.name for c in rewriting.collections()] == ["test.other", "test.shelf"]
     job = services.re_encrypt(principal=admin, tenant_id=org.id, purpose="test.other")
     assert job.total == 0
-    assert services.step(job.id, org.id) is False
+    assert services.step(job.id, org.id, limit_s=WHOLE) is False
     assert shelf.visited == []
     with pytest.raises(ValueError, match="twice"):
         rewriting.register(Shelf(org))
 
 
-def test_a_whole_walk_is_bounded_per_step(org, shelf, rotated, admin, monkeypatch):
-    monkeypatch.setattr(reencryption, "STEP_S", 0)
+def test_a_step_ends_when_its_time_is_up(org, shelf, rotated, admin):
     job = services.re_encrypt(principal=admin, tenant_id=org.id)
-    services.step(job.id, org.id, limit_s=0)
+    assert services.step(job.id, org.id, limit_s=0)
     job.refresh_from_db()
-    assert job.seen == 1
-    assert job.percent == 0
+    assert (job.seen, job.percent) == (1, 0)
 
 
 def test_columns_are_bound_to_their_row_and_found_by_the_walk(org, other_org, shelf, admin):
@@ -181,7 +181,7 @@ def test_columns_are_bound_to_their_row_and_found_by_the_walk(org, other_org, sh
     rewriting.register(collection)
     services.rotate_data_key(principal=admin, tenant_id=org.id, purpose=PURPOSE)
     job = services.re_encrypt(principal=admin, tenant_id=org.id)
-    services.step(job.id, org.id)
+    services.step(job.id, org.id, limit_s=WHOLE)
     job.refresh_from_db()
     assert (job.seen, job.rewritten, job.problems) == (3, 3, [])
     stored = IdentityProvider.objects.get(pk=rows[1].pk)
@@ -199,3 +199,26 @@ def test_json_and_rows_without_a_tenant(org, platform, member, shelf):
     assert columns.opened_json(person, "first_name", purpose="identity.factor") == {"seed": [1, 2]}
     with pytest.raises(ValueError, match="primary key"):
         columns.object_id_of(type(person)(id=None), "first_name")
+
+
+def test_a_sealed_file_is_replaced_in_one_step(org, shelf, admin, tmp_path):
+    binding = {"tenant_id": org.id, "purpose": PURPOSE, "object_id": "dataset"}
+    path = tmp_path / "sealed"
+    with path.open("wb") as file:
+        envelopes.seal_stream(io.BytesIO(b"rows" * 100_000), file, **binding)
+    assert rewriting.rewrite_file(path, **binding) is False
+    services.rotate_data_key(principal=admin, tenant_id=org.id, purpose=PURPOSE)
+    with path.open("rb") as reader:
+        assert rewriting.rewrite_file(path, **binding) is True
+        assert envelopes.open_sealed(reader, **binding).read() == b"rows" * 100_000, (
+            "who reads the old bytes goes on"
+        )
+    assert envelopes.open_sealed(path, **binding).read() == b"rows" * 100_000
+    path.write_bytes(path.read_bytes()[:-1])
+    services.rotate_data_key(principal=admin, tenant_id=org.id, purpose=PURPOSE)
+    before = path.read_bytes()
+    with pytest.raises(Altered):
+        rewriting.rewrite_file(path, **binding)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["sealed"]
+    assert rewriting.rewrite_file(tmp_path / "none", **binding) is False
