@@ -107,6 +107,8 @@ def filler(kind, length):
         return uuid.uuid4()
     if kind in ("character varying", "text"):
         return uuid.uuid4().hex[: length or 32]
+    if kind == "bytea":
+        return uuid.uuid4().bytes
     if kind == "jsonb":
         return "{}"
     if kind.startswith("timestamp") or kind == "date":
