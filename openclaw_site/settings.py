@@ -192,6 +192,7 @@ MFA_ADAPTER = "governance.identity.mfa.Adapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "OpenClaw"
+MFA_TOTP_TOLERANCE = 1  # steps of half a minute, for slow fingers and clocks; a code still works once
 SOCIALACCOUNT_ADAPTER = "governance.identity.oidc.SocialAdapter"
 SOCIALACCOUNT_LOGIN_ON_GET = True  # our policy lets no form lead to another site; state and nonce guard the way back
 
@@ -285,6 +286,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
+        "PersonRole": "governance.identity.models.PEOPLE_ROLES",
         "ApprovalState": "governance.ethics.models.Approval.State",
         "PolicyVersionState": "governance.policies.models.PolicyVersion.State",
         "KeyState": "governance.keys.models.KeyState",

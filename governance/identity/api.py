@@ -18,6 +18,7 @@ from governance.access.rest import KeysetPagination
 from governance.identity import selectors
 from governance.identity.models import (
     IDLE_MINUTES,
+    PEOPLE_ROLES,
     SESSION_HOURS,
     GroupMapping,
     IdentityPolicy,
@@ -25,15 +26,13 @@ from governance.identity.models import (
     UserSession,
 )
 from governance.identity.services import factors, policy, providers, sessions
-from governance.principals import Principal, Role
-
-ROLES = sorted(set(Role) - {Role.SYSTEM, Role.SERVICE})
+from governance.principals import Principal
 
 
 class MappingSerializer(serializers.ModelSerializer[GroupMapping]):
     """Who is in this group at the provider has this role here."""
 
-    role = serializers.ChoiceField(choices=ROLES)
+    role = serializers.ChoiceField(choices=PEOPLE_ROLES)
 
     class Meta:
         model = GroupMapping
@@ -200,7 +199,7 @@ class UserSessionViewSet(
 class IdentityPolicySerializer(serializers.ModelSerializer[IdentityPolicy]):
     """What a tenant demands of sign-ins."""
 
-    second_factor_roles = serializers.ListField(child=serializers.ChoiceField(choices=ROLES))
+    second_factor_roles = serializers.ListField(child=serializers.ChoiceField(choices=PEOPLE_ROLES))
     session_hours = serializers.IntegerField(min_value=SESSION_HOURS[0], max_value=SESSION_HOURS[1])
     idle_minutes = serializers.IntegerField(min_value=IDLE_MINUTES[0], max_value=IDLE_MINUTES[1])
 

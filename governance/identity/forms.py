@@ -8,13 +8,14 @@ from allauth.account.forms import LoginForm
 from allauth.account.internal.flows.login import perform_password_login
 from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.base.internal.flows import check_rate_limit
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import validate_totp_code
 from allauth.mfa.webauthn.internal import auth as webauthn
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from governance.identity.mfa import owned_by, wrong_code
+from governance.identity.mfa import first_use, owned_by, wrong_code
 from governance.identity.models import IDLE_MINUTES, SESSION_HOURS
 from governance.principals import Role
 from governance.tenants.labels import role_label
@@ -54,6 +55,8 @@ class SecondFactorForm(AuthenticateForm):
     def clean_code(self) -> str:
         with owned_by(self.user.pk):
             code: str = super().clean_code()
+        if self.authenticator.type == Authenticator.Type.TOTP and not first_use(self.user.pk, code):
+            raise wrong_code()
         return code
 
 
@@ -79,7 +82,7 @@ class TotpForm(forms.Form):
     def clean_code(self) -> str:
         clear = check_rate_limit(self._user)
         code = str(self.cleaned_data["code"])
-        if not validate_totp_code(self._secret, code):
+        if not (validate_totp_code(self._secret, code) and first_use(self._user.pk, code)):
             raise wrong_code()
         clear()
         return code

@@ -16,10 +16,13 @@ from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
+from allauth.mfa import app_settings as mfa_settings
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from governance.keys.envelopes import seal_for_platform, unseal_for_platform
@@ -76,6 +79,14 @@ class Adapter(DefaultMFAAdapter):
 
     def generate_authenticator_name(self, user: User, type: Authenticator.Type) -> str:
         return str(_("Passkey"))
+
+
+def first_use(user_id: UUID, code: str) -> bool:
+    """Whether a code of this person's app is used for the first time while it could be right (RFC 6238 §5.2)."""
+    window_s = mfa_settings.TOTP_PERIOD * (2 * mfa_settings.TOTP_TOLERANCE + 1)
+    digits = "".join(letter for letter in code if letter.isalnum())
+    name = salted_hmac("openclaw.totp", f"{user_id}:{digits}", algorithm="sha256").hexdigest()
+    return bool(cache.add(f"openclaw:totp:{name}", 1, timeout=window_s))
 
 
 def passkeys_work_here(request: HttpRequest) -> bool:

@@ -16,6 +16,8 @@ SESSION_HOURS = (1, 24)
 IDLE_MINUTES = (5, 240)
 DEFAULT_SESSION_HOURS = 8
 DEFAULT_IDLE_MINUTES = 30
+# What people can be; a program's role is no person's.
+PEOPLE_ROLES = [(r.value, r.value) for r in sorted(set(Role) - {Role.SYSTEM, Role.SERVICE})]
 ROLE_CHOICES = [(r.value, r.value.replace("_", " ")) for r in Role if r is not Role.SYSTEM]
 
 

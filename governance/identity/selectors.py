@@ -21,8 +21,9 @@ from governance.identity.models import (
     IdentityProvider,
     UserSession,
 )
-from governance.principals import Factor
+from governance.principals import Factor, Role
 from governance.tenants.context import platform_scope
+from governance.tenants.labels import role_label
 from governance.tenants.models import Membership, User
 
 Kind = Authenticator.Type
@@ -175,6 +176,11 @@ class PersonRow:
     kinds: tuple[str, ...]
     passkeys: int
     sessions: int
+
+    @property
+    def role_names(self) -> str:
+        """The roles as people read them."""
+        return ", ".join(role_label(Role(role)) for role in self.roles)
 
     @property
     def second_factor(self) -> bool:

@@ -8,6 +8,7 @@ import time
 import pytest
 from allauth.mfa.models import Authenticator
 from django.contrib.sessions.models import Session
+from django.core.cache import cache
 from django.db import transaction
 from django.test import Client
 
@@ -20,6 +21,7 @@ from governance.keys.errors import Unsealable
 from governance.principals import SYSTEM, Factor, Role, Signals
 from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.models import Membership
+from tests.factories.governance import PASSWORD
 from tests.governance.identity.people import LOGIN, SECOND, SECURITY, codes_on, forget_used_codes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
@@ -110,8 +112,11 @@ def test_a_code_works_once(org, person):
     anna.set_up_app()
     code = anna.code()
     for client, expected in ((Client(), 302), (Client(), 200)):
-        client.post(LOGIN, {"username": anna.user.username, "password": "correct horse battery staple"})
+        client.post(LOGIN, {"username": anna.user.username, "password": PASSWORD})
         assert client.post(SECOND, {"code": code}).status_code == expected
+        # The library remembers it for half a minute only, which is shorter than we take it for.
+        cache.delete(f"allauth.mfa.totp.used?user={anna.user.pk}&code={code}")
+        code = f"{code[:3]} {code[3:]}"
 
 
 def test_a_recovery_code_stands_in_and_works_once(org, person):
