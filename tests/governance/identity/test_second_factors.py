@@ -111,12 +111,12 @@ def test_a_code_works_once(org, person):
     anna = person(org, Role.DEVELOPER)
     anna.set_up_app()
     code = anna.code()
-    for client, expected in ((Client(), 302), (Client(), 200)):
+    for typed, expected in ((code, 302), (f"{code[:3]} {code[3:]}", 200)):
+        client = Client()
         client.post(LOGIN, {"username": anna.user.username, "password": PASSWORD})
-        assert client.post(SECOND, {"code": code}).status_code == expected
+        assert client.post(SECOND, {"code": typed}).status_code == expected
         # The library remembers it for half a minute only, which is shorter than we take it for.
         cache.delete(f"allauth.mfa.totp.used?user={anna.user.pk}&code={code}")
-        code = f"{code[:3]} {code[3:]}"
 
 
 def test_a_recovery_code_stands_in_and_works_once(org, person):
