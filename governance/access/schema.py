@@ -17,4 +17,10 @@ class PrincipalAuthenticationScheme(OpenApiAuthenticationExtension):
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
         flow = {"tokenUrl": "/o/token/", "scopes": {name: str(text) for name, text in SCOPES.items()}}
-        return {"type": "oauth2", "flows": {"clientCredentials": flow}}
+        for_people = flow | {"authorizationUrl": "/o/authorize/", "refreshUrl": "/o/token/"}
+        return {
+            "type": "oauth2",
+            "description": "Access tokens are sent as Bearer tokens (RFC 6750) or, where a token is bound to a key, "
+            "as DPoP tokens with a proof for every request (RFC 9449).",
+            "flows": {"clientCredentials": flow, "authorizationCode": for_people},
+        }
