@@ -12,3 +12,16 @@ class IdentityConfig(AppConfig):
             policies,  # noqa: F401  registers its actions
             receivers,  # noqa: F401  listens for sign-ins
         )
+        from governance.identity.models import IdentityProvider
+        from governance.identity.services.providers import PURPOSE
+        from governance.keys import rewriting
+
+        rewriting.register(
+            rewriting.ColumnCollection(
+                "identity.providers",
+                IdentityProvider,
+                "sealed_secret",
+                PURPOSE,
+                lambda row, _field: str(row.pk),
+            )
+        )

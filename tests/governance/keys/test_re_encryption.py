@@ -222,3 +222,18 @@ def test_a_sealed_file_is_replaced_in_one_step(org, shelf, admin, tmp_path):
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["sealed"]
     assert rewriting.rewrite_file(tmp_path / "none", **binding) is False
+
+
+def test_client_secrets_of_identity_providers_are_among_what_is_written_anew(org, admin):
+    from governance.identity.services import providers
+
+    provider = IdentityProvider(tenant=org, name="corp", issuer="https://corp.example", client_id="c")
+    with tenant_context(org.id):
+        provider.sealed_secret = before = providers._sealed(provider, "client secret")
+        provider.save()
+        services.rotate_data_key(principal=admin, tenant_id=org.id, purpose=providers.PURPOSE)
+        job = services.re_encrypt(principal=admin, tenant_id=org.id, purpose=providers.PURPOSE)
+        services.step(job.id, org.id, limit_s=WHOLE)
+        provider.refresh_from_db()
+        assert provider.sealed_secret != before
+        assert providers.secret_of(provider) == "client secret"
