@@ -154,7 +154,7 @@ class Publishing:
         submission = self._upload(step, "triage")
         step.expect(submission["needs_ethics"], f"risk {submission['risk_level']}: {submission['next_step']}")
         submission_id = submission["id"]
-        reviewer.answer_questionnaire(step, self.partner, submission_id)
+        reviewer.answer_questionnaire(step, self.partner, submission_id, evaluation=self.world.evaluation())
         first, second = self.cast["reviewer"], self.cast["second-reviewer"]
         reviewer.claim_and_look(step, first, submission_id)
         reason = "A person decides about every sample, and the card says what it misses."

@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
+
+from openclaw_site.cli.fairness import Predictions, evaluate
 
 SPLIT_SEED = 20240101  # every version is measured on the same rows
 OPSET = 18
@@ -164,6 +167,8 @@ def triage_model(folder: Path, *, seed: int) -> dict[str, Any]:
     answers = predict(model, unseen).argmax(axis=1)
     export(model, unseen[:64], folder / "triage.onnx", given="measurements")
     malignant = truth == 0
+    evaluation = by_size_of_nucleus(x[:, 0], unseen[:, 0], truth, answers)
+    (folder / "triage-evaluation.json").write_text(json.dumps(evaluation, indent=2) + "\n", encoding="utf-8")
     return {
         "training_rows": len(x),
         "unseen_rows": len(unseen),
@@ -172,6 +177,22 @@ def triage_model(folder: Path, *, seed: int) -> dict[str, Any]:
         "sensitivity": float((answers[malignant] == 0).mean()),
         "specificity": float((answers[~malignant] == 1).mean()),
     }
+
+
+def by_size_of_nucleus(trained_on: Array, radius: Array, truth: Array, answers: Array) -> dict[str, Any]:
+    """The triage model in three groups of samples, whose bounds are the thirds of the rows it was trained on."""
+    names = np.array(["small nuclei", "medium nuclei", "large nuclei"])
+    groups = names[np.digitize(radius, np.quantile(trained_on, [1 / 3, 2 / 3]))]
+    words = np.array(["malignant", "benign"])
+    given = Predictions(
+        truth=words[truth].tolist(),
+        predicted=words[answers].tolist(),
+        groups=groups.tolist(),
+        data_name="Wisconsin breast cancer, rows that training never saw",
+        data_sha256=sha256(np.stack([radius, truth, answers]).tobytes()).hexdigest(),
+        group_name="size of the nucleus",
+    )
+    return evaluate(given, positive="malignant", model="tumour-triage")
 
 
 def _worst_class(answers: Array, truth: Array) -> dict[str, Any]:

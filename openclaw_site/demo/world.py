@@ -59,6 +59,12 @@ class World:
         group = self.figures["triage" if name == "triage" else "digits"]
         return Trained(self.folder / f"{name}.onnx", {**group, **group.get(name, {})})
 
+    def evaluation(self) -> dict[str, Any]:
+        """How the triage model does in each group, as evidence for the ethics office."""
+        text = (self.folder / "triage-evaluation.json").read_text(encoding="utf-8")
+        found: dict[str, Any] = json.loads(text)
+        return found
+
     def unseen(self, name: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Rows that training never saw, and the truth about them: of `digits` or `triage`."""
         with np.load(self.folder / f"{name}-unseen.npz", allow_pickle=False) as data:

@@ -290,3 +290,51 @@ def test_the_server_never_imports_torch() -> None:
         "import django, sys; django.setup(); import openclaw_site.asgi; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=Path(ROOT), check=True)
+
+
+def test_an_approval_and_its_conditions_are_enforced_on_the_hot_route(
+    site_url: str, infer: Callable[..., httpx.Response], house: House
+) -> None:
+    from django.db import transaction
+
+    from governance.ethics import services as ethics
+    from governance.refs import ObjectRef
+    from inference.registry.models import ModelVersion
+    from tests.governance.ethics import steps
+
+    def person(slug: str, kind: str, role: Role) -> Principal:
+        from governance.access.principals import principal_for_user
+
+        tenant = make_tenant(slug, kind=kind)
+        return principal_for_user(make_member(tenant, role), tenant_id=tenant.id, signals=proven())
+
+    with tenant_context(house.tenant.id), transaction.atomic():
+        versions = {v.version: ObjectRef.of(v, digest=v.sha256) for v in ModelVersion.objects.all()}
+    assert infer().status_code == 200
+    steps.bind(house.tenant.id, versions["1.0.0"])
+    assert "approval" in becomes(403, infer).json()["error"]
+    partner = person("acme", "partner", Role.PARTNER)
+    officer = person("platform", "platform", Role.ETHICS_OFFICER)
+    conditions = [
+        {"kind": "purposes_only", "value": ["adding"]},
+        {"kind": "person_confirms_above", "value": 100},
+    ]
+    steps.decide(officer, steps.ask(partner), conditions=conditions)
+
+    def use(**said: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {house.token}"}
+        headers |= {f"X-OpenClaw-{name.title()}": value for name, value in said.items()}
+        return httpx.post(f"{site_url}/v2/models/adder/infer", json=BODY, headers=headers)
+
+    assert becomes(200, lambda: use(purpose="adding", amount="100")).json()["model_version"] == "1.0.0"
+    assert "names none" in infer().json()["error"]
+    assert "“spying”" in use(purpose="spying", amount="1").json()["error"]
+    assert "person-confirms" in use(purpose="adding", amount="101").json()["error"]
+    assert use(purpose="adding", amount="a lot").status_code == 400
+    assert use(purpose="Adding!").status_code == 400
+    # The other version needs no approval: it answers alone when the approval of the first one is gone.
+    house.do("set_split", weights={"1.0.0": 50, "2.0.0": 50})
+    with platform_scope():
+        ethics.void_approvals(principal=officer, subject=steps.subject(), reason="Withdrawn.")
+    answered = {becomes(200, infer).json()["model_version"] for _ in range(10)}
+    assert answered == {"2.0.0"}
