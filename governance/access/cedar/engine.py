@@ -128,9 +128,9 @@ class PolicyBook:
         )
         if result.diagnostics.errors:
             return Verdict(False, errors=tuple(str(error) for error in result.diagnostics.errors))
-        matching = tuple(
-            part.by_index[index] for index in result.diagnostics.reasons if index in part.by_index
-        )
+        # In the order of the book, so that the same refusal always names the same rule first.
+        reasons = set(result.diagnostics.reasons)
+        matching = tuple(policy for index, policy in part.by_index.items() if index in reasons)
         return Verdict(result.allowed, matching)
 
     def asks_for_facts(self, names: frozenset[str]) -> bool:

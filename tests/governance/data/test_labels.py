@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.audit.models import AuditEntry
@@ -47,6 +47,7 @@ def fresh(asset: Asset) -> tuple[str, list[str]]:
     return asset.label, asset.subjects
 
 
+@settings(deadline=None)
 @given(words)
 def test_what_a_manifest_declares_is_never_taken_for_less(said):
     label, subjects = labels.declared(said)
