@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status, viewsets
@@ -23,7 +25,7 @@ from governance.audit.filters import AuditEntryFilter
 from governance.audit.findings import Problem
 from governance.audit.gate import principal_of
 from governance.audit.models import AuditEntry, ChainVerification, LegalHold, SignedHead
-from governance.audit.selectors import entries_for
+from governance.audit.selectors import entries_for, keeping, own
 from governance.audit.streams import answer_with_export
 from governance.errors import InvalidInput
 
@@ -37,16 +39,11 @@ class LogPagination(CursorPagination):
     page_size_query_param = "page_size"
 
 
-class OwnRows:
-    """Of a tenant's principal, the tenant's rows; of the platform's, every tenant's."""
-
-    request: Request
-    queryset: QuerySet[Any]
-
-    def get_queryset(self) -> QuerySet[Any]:
-        principal = principal_of(self.request)
-        rows = self.queryset.all()
-        return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
+def _whose(request: Request, tenant_id: UUID | None) -> UUID:
+    found = tenant_id or principal_of(request).tenant_id
+    if found is None:
+        raise InvalidInput(_("Say whose chain is meant."))
+    return found
 
 
 class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
@@ -143,13 +140,16 @@ class SignedHeadSerializer(serializers.ModelSerializer[SignedHead]):
         read_only_fields = fields
 
 
-class SignedHeadViewSet(OwnRows, viewsets.ReadOnlyModelViewSet[SignedHead]):
+class SignedHeadViewSet(viewsets.ReadOnlyModelViewSet[SignedHead]):
     """Signed heads, newest first."""
 
     decisions = {"list": "audit.chain.view", "retrieve": "audit.chain.view"}
     queryset = SignedHead.objects.all()
     serializer_class = SignedHeadSerializer
     filterset_fields = ["tenant"]
+
+    def get_queryset(self) -> QuerySet[SignedHead]:
+        return SignedHead.objects.filter(own(principal_of(self.request)))
 
 
 class ChainProblemSerializer(serializers.Serializer[Problem]):
@@ -196,7 +196,7 @@ class NewVerificationSerializer(serializers.Serializer[Any]):
     tenant = serializers.UUIDField(required=False)
 
 
-class ChainVerificationViewSet(OwnRows, viewsets.ReadOnlyModelViewSet[ChainVerification]):
+class ChainVerificationViewSet(viewsets.ReadOnlyModelViewSet[ChainVerification]):
     """Verifications of chains, newest first."""
 
     decisions = {"list": "audit.chain.view", "retrieve": "audit.chain.view", "create": "audit.chain.verify"}
@@ -204,16 +204,17 @@ class ChainVerificationViewSet(OwnRows, viewsets.ReadOnlyModelViewSet[ChainVerif
     serializer_class = ChainVerificationSerializer
     filterset_fields = ["tenant", "state"]
 
+    def get_queryset(self) -> QuerySet[ChainVerification]:
+        return ChainVerification.objects.filter(own(principal_of(self.request)))
+
     @extend_schema(request=NewVerificationSerializer, responses={202: ChainVerificationSerializer})
     def create(self, request: Request) -> Response:
         """Have a chain verified in the background; the answer is the run, which tells its progress."""
         given = NewVerificationSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        principal = principal_of(request)
-        tenant_id = given.validated_data.get("tenant") or principal.tenant_id
-        if tenant_id is None:
-            raise InvalidInput("Say whose chain.")
-        run = runs.start_verification(principal=principal, tenant_id=tenant_id)
+        run = runs.start_verification(
+            principal=principal_of(request), tenant_id=_whose(request, given.validated_data.get("tenant"))
+        )
         return Response(ChainVerificationSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
 
@@ -244,7 +245,7 @@ class HoldReleaseSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=2000)
 
 
-class LegalHoldViewSet(OwnRows, mixins.ListModelMixin, viewsets.GenericViewSet[LegalHold]):
+class LegalHoldViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[LegalHold]):
     """Legal holds. Somebody else than who set one releases it."""
 
     decisions = {
@@ -256,16 +257,17 @@ class LegalHoldViewSet(OwnRows, mixins.ListModelMixin, viewsets.GenericViewSet[L
     serializer_class = LegalHoldSerializer
     filterset_fields = ["tenant"]
 
+    def get_queryset(self) -> QuerySet[LegalHold]:
+        return LegalHold.objects.filter(own(principal_of(self.request)))
+
     def create(self, request: Request) -> Response:
         """Keep a tenant's entries, whatever the retention says."""
         given = LegalHoldSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        principal = principal_of(request)
         tenant = given.validated_data.get("tenant")
-        tenant_id = tenant.id if tenant else principal.tenant_id
         hold = retention.set_hold(
-            principal=principal,
-            tenant_id=tenant_id,
+            principal=principal_of(request),
+            tenant_id=_whose(request, tenant.id if tenant else None),
             reason=given.validated_data["reason"],
             from_at=given.validated_data.get("from_at"),
             to_at=given.validated_data.get("to_at"),
@@ -302,8 +304,8 @@ class RetentionView(APIView):
     @extend_schema(operation_id="audit_retention", responses=RetentionSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Of each tenant that has a retention; the others keep everything."""
-        rows = retention.policies_for(principal_of(request))
-        return Response([{"tenant": str(tenant_id), "days": days} for tenant_id, days in rows])
+        rows = keeping(principal_of(request)).policies
+        return Response([{"tenant": str(row.tenant_id), "days": row.days} for row in rows])
 
     @extend_schema(
         operation_id="audit_retention_set", request=RetentionSerializer, responses=RetentionSerializer
@@ -312,12 +314,12 @@ class RetentionView(APIView):
         """Set it, with a reason."""
         given = RetentionSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        principal = principal_of(request)
-        tenant_id = given.validated_data.get("tenant") or principal.tenant_id
-        if tenant_id is None:
-            raise InvalidInput("Say whose log.")
+        tenant_id = _whose(request, given.validated_data.get("tenant"))
         days = given.validated_data["days"]
         retention.set_retention(
-            principal=principal, tenant_id=tenant_id, days=days, reason=given.validated_data["reason"]
+            principal=principal_of(request),
+            tenant_id=tenant_id,
+            days=days,
+            reason=given.validated_data["reason"],
         )
         return Response({"tenant": str(tenant_id), "days": days})

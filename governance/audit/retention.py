@@ -65,12 +65,6 @@ def set_retention(*, principal: Principal, tenant_id: UUID, days: int | None, re
     )
 
 
-def policies_for(principal: Principal) -> list[tuple[UUID, int]]:
-    """Tenant and days of every retention that the principal may see."""
-    rows = RetentionPolicy.objects.order_by("tenant_id").values_list("tenant_id", "days")
-    return list(rows if principal.platform else rows.filter(tenant_id=principal.tenant_id))
-
-
 @transaction.atomic
 def set_hold(
     *,

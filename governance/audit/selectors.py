@@ -55,10 +55,14 @@ class Search:
         return {name: str(value) for name, value in asdict(self).items() if value}
 
 
+def own(principal: Principal, column: str = "tenant_id") -> Q:
+    """The rows of the principal's tenant; for the platform, all. Row security says the same, but uses no index."""
+    return Q() if principal.platform else Q(**{column: principal.tenant_id})
+
+
 def entries_for(principal: Principal) -> QuerySet[AuditEntry]:
-    """The entries a principal may see, newest first. Row security says the same; naming the tenant uses the index."""
-    rows = AuditEntry.objects.order_by("-at", "-sequence", "-id")
-    return rows if principal.platform else rows.filter(tenant_id=principal.tenant_id)
+    """The entries a principal may see, newest first."""
+    return AuditEntry.objects.filter(own(principal)).order_by("-at", "-sequence", "-id")
 
 
 def narrowed(rows: QuerySet[AuditEntry], wanted: Search) -> QuerySet[AuditEntry]:
@@ -154,16 +158,18 @@ class Chain:
         return self.length - self.signed_through
 
 
+def tenants_for(principal: Principal) -> QuerySet[Tenant]:
+    """The tenants whose chains the principal may see."""
+    return Tenant.objects.filter(own(principal, "id")).order_by("name")
+
+
 def chains(principal: Principal) -> list[Chain]:
     """Every chain the principal may see, with its latest verification. Four queries, however many there are."""
-    tenants = Tenant.objects.order_by("name")
-    if not principal.platform:
-        tenants = tenants.filter(pk=principal.tenant_id)
-    rows = list(tenants)
+    rows = list(tenants_for(principal))
     ids = [tenant.id for tenant in rows]
     lengths = dict(AuditHead.objects.filter(tenant_id__in=ids).values_list("tenant_id", "sequence"))
     signed = {
-        row["tenant_id"]: row
+        row["tenant_id"]: (row["sequence"], row["at"])
         for row in SignedHead.objects.filter(tenant_id__in=ids)
         .order_by()
         .values("tenant_id")
@@ -179,8 +185,8 @@ def chains(principal: Principal) -> list[Chain]:
         Chain(
             tenant=tenant,
             length=lengths.get(tenant.id, 0),
-            signed_through=signed.get(tenant.id, {}).get("sequence", 0),
-            signed_at=signed.get(tenant.id, {}).get("at"),
+            signed_through=signed.get(tenant.id, (0, None))[0],
+            signed_at=signed.get(tenant.id, (0, None))[1],
             latest=latest.get(tenant.id),
         )
         for tenant in rows
@@ -198,9 +204,9 @@ class Keeping:
 
 def keeping(principal: Principal) -> Keeping:
     """Retentions, holds and the latest cuts that the principal may see."""
-    own = {} if principal.platform else {"tenant_id": principal.tenant_id}
+    reach = own(principal)
     return Keeping(
-        policies=RetentionPolicy.objects.filter(**own).select_related("tenant").order_by("tenant__name"),
-        holds=LegalHold.objects.filter(**own).select_related("tenant", "set_by", "released_by"),
-        cuts=ChainCut.objects.filter(**own).select_related("tenant").order_by("-id")[:20],
+        policies=RetentionPolicy.objects.filter(reach).select_related("tenant").order_by("tenant__name"),
+        holds=LegalHold.objects.filter(reach).select_related("tenant", "set_by", "released_by"),
+        cuts=ChainCut.objects.filter(reach).select_related("tenant").order_by("-id")[:20],
     )

@@ -25,7 +25,7 @@ CLOCK_STEP = timedelta(minutes=5)
 # Labels of data whose every reading is recorded.
 RECORDED_LABELS = frozenset({"restricted"})
 
-_COLUMNS = tuple(field.column for field in AuditEntry._meta.concrete_fields)
+_COLUMNS = [str(field.column) for field in AuditEntry._meta.concrete_fields]
 _LOCK = "SELECT id, sequence, entry_hash, at FROM audit_audithead WHERE tenant_id = %s FOR UPDATE"
 _APPEND = (
     f"WITH appended AS (INSERT INTO audit_auditentry ({', '.join(_COLUMNS)})"  # noqa: S608  names of our own columns
@@ -109,7 +109,7 @@ def record_read(
 @cache
 def platform_tenant_id() -> UUID:
     """The id of the platform's own tenant, whose chain holds what belongs to no other."""
-    with platform_scope():
+    with platform_scope(), transaction.atomic():
         return Tenant.objects.only("id").get(kind=Tenant.Kind.PLATFORM).id
 
 

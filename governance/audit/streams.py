@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
@@ -21,7 +19,7 @@ def answer_with_export(
     """Decide, record, and stream. Under ASGI it ends as soon as the right to it does."""
     if form not in CONTENT_TYPES:
         raise InvalidInput(_("Choose csv or jsonl."))
-    kind = cast(Format, form)
+    kind: Format = "csv" if form == "csv" else "jsonl"
     principal = principal_of(request)
     fixed = begin_export(principal=principal, wanted=wanted, form=kind)
     if isinstance(request, ASGIRequest):

@@ -26,7 +26,6 @@ from governance.audit.models import SHORTEST_RETENTION_DAYS, AuditEntry, ChainVe
 from governance.audit.streams import answer_with_export
 from governance.errors import InvalidInput
 from governance.principals import Principal
-from governance.tenants.models import Tenant
 
 # Answers that the filters of the page offer, before the seldom used ones.
 FIRST_FILTERS = ("actor", "action", "decision", "since", "until", "text")
@@ -80,7 +79,7 @@ def _searched(request: HttpRequest) -> tuple[AuditEntryFilter, selectors.Search]
     given = AuditEntryFilter(values, queryset=AuditEntry.objects.none())
     valid = given.is_valid()
     for name, kind in (("since", "date"), ("until", "date"), ("tenant", "text")):
-        given.form.fields[name].widget.input_type = kind  # type: ignore[attr-defined]
+        given.form.fields[name].widget.input_type = kind
     return given, given.wanted if valid else selectors.Search()
 
 
@@ -127,12 +126,11 @@ def keeping(request: HttpRequest) -> HttpResponse:
     principal = principal_of(request)
     require(principal, "audit.chain.view")
     found = selectors.keeping(principal)
-    tenants = Tenant.objects.order_by("name")
     context = {
         "policies": found.policies,
         "holds": found.holds,
         "cuts": found.cuts,
-        "tenants": tenants if principal.platform else tenants.filter(pk=principal.tenant_id),
+        "tenants": selectors.tenants_for(principal),
         "least": SHORTEST_RETENTION_DAYS,
         "may_retain": may(principal, "audit.retention.manage"),
         "may_hold": may(principal, "audit.hold.set"),

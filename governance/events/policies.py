@@ -19,7 +19,7 @@ register(
     ),
     ActionRule(
         "events.event.view",
-        roles=frozenset({Role.TENANT_ADMIN, Role.PLATFORM_ADMIN, Role.AUDITOR, Role.SYSTEM}),
+        roles=frozenset({Role.TENANT_ADMIN, Role.PLATFORM_ADMIN, Role.SYSTEM}),
         scopes=MANAGE,
     ),
     # A token is judged by its signature, issuer and audience; there is no principal before that.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
 from governance.audit.export import pieces
 from governance.audit.selectors import Search
@@ -67,7 +68,7 @@ class Command(BaseCommand):
     def _tenant(self, slug: str) -> Any:
         if not slug:
             return None
-        with platform_scope():
+        with platform_scope(), transaction.atomic():
             found = Tenant.objects.filter(slug=slug).values_list("id", flat=True).first()
         if found is None:
             raise CommandError(f"There is no tenant “{slug}”.")
