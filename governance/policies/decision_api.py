@@ -14,8 +14,9 @@ from rest_framework.response import Response
 
 from governance.access.requests import principal_of
 from governance.policies import selectors
-from governance.policies.explanations import Refusal, explain
+from governance.policies.explanations import explain
 from governance.policies.models import DecisionRecord
+from governance.policies.refusals import Refusal
 
 
 class DecisionRecordSerializer(serializers.ModelSerializer[DecisionRecord]):
@@ -54,14 +55,21 @@ class CauseSerializer(serializers.Serializer[Any]):
     text = serializers.CharField()
 
 
+class HelpSerializer(serializers.Serializer[Any]):
+    """Who can help. Names are told to those who may see memberships; `changers` could propose other policies."""
+
+    people = serializers.ListField(child=serializers.CharField())
+    more_people = serializers.IntegerField()
+    changers = serializers.ListField(child=serializers.CharField())
+    roles = serializers.ListField(child=serializers.CharField())
+
+
 class ExplanationSerializer(serializers.Serializer[Any]):
-    """Why, what is missing, and who can help. `people` is empty for those who may not see memberships."""
+    """Why, what is missing, and who can help."""
 
     causes = CauseSerializer(many=True)
     missing = serializers.ListField(child=serializers.CharField())
-    roles = serializers.ListField(child=serializers.CharField())
-    people = serializers.ListField(child=serializers.CharField())
-    more_people = serializers.IntegerField()
+    help = HelpSerializer()
 
 
 class DecisionRecordFilter(filters.FilterSet):

@@ -16,7 +16,8 @@ from governance.access.requests import principal_of
 from governance.audit.models import AuditEntry
 from governance.errors import NotFound
 from governance.policies import selectors
-from governance.policies.explanations import Refusal, explain
+from governance.policies.explanations import explain
+from governance.policies.refusals import Refusal
 from governance.principals import Principal
 
 LISTED = 100

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -12,55 +11,18 @@ from django.utils.translation import gettext_lazy, ngettext
 from governance.access.cedar.engine import Policy, PolicyBook, product_rules
 from governance.access.decisions import decide
 from governance.access.rules import ActionRule, rule_for
-from governance.audit.models import AuditEntry
-from governance.policies.models import DecisionRecord, PolicyVersion
-from governance.policies.selectors import home_of, platform_text
+from governance.policies.models import PolicyVersion
+from governance.policies.refusals import Help, Refusal, who_can_help
+from governance.policies.selectors import platform_text
 from governance.principals import Principal, Role
 from governance.tenants.labels import role_label
-from governance.tenants.models import Membership
 
-NAMES_SHOWN = 20
+VERSIONS_READ = 20
 LEVELS = {
     1: gettext_lazy("one factor"),
     2: gettext_lazy("two factors"),
     3: gettext_lazy("a factor that cannot be phished, such as a passkey"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What was refused to whom, from wherever it was kept."""
-
-    tenant_id: UUID
-    actor_id: str
-    action: str
-    rules: tuple[str, ...]
-    reasons: tuple[str, ...]
-    helps: tuple[str, ...]
-
-    @classmethod
-    def of_record(cls, record: DecisionRecord) -> Refusal:
-        """A recorded decision."""
-        return cls(
-            record.tenant_id,
-            record.principal_id,
-            record.action,
-            tuple(record.rules),
-            tuple(record.reasons),
-            tuple(record.helps),
-        )
-
-    @classmethod
-    def of_entry(cls, entry: AuditEntry) -> Refusal:
-        """A refusal in the audit log."""
-        return cls(
-            entry.tenant_id,
-            entry.actor_id,
-            entry.action,
-            tuple(entry.details.get("rules") or ()),
-            (entry.reason,) if entry.reason else (),
-            tuple(entry.details.get("helps") or ()),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +37,11 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The answer to why. `people` are names, empty where the viewer may not see memberships; `roles` always say who."""
+    """The answer to why, what is missing, and who can help."""
 
     causes: tuple[Cause, ...]
     missing: tuple[str, ...]
-    roles: tuple[str, ...]
-    people: tuple[str, ...]
-    more_people: int
+    help: Help
     step_up: int = 0
 
 
@@ -95,13 +55,10 @@ def explain(viewer: Principal, refusal: Refusal) -> Explanation:
     concerned = [policies[name][0] for name in refusal.rules if name in policies]
     missing = [*_missing(refusal, rule), *(_proof(policy) for policy in concerned if policy.step_up)]
     missing += [_(policy.help) for policy in concerned if policy.help and not policy.step_up]
-    people, more = _people(viewer, refusal, rule)
     return Explanation(
         causes=tuple(causes),
         missing=tuple(dict.fromkeys([*missing, *refusal.helps])),
-        roles=tuple(role_label(Role(role)) for role in sorted(rule.roles - {Role.SYSTEM})) if rule else (),
-        people=people,
-        more_people=more,
+        help=who_can_help(viewer, refusal),
         step_up=max((policy.step_up.level for policy in concerned if policy.step_up), default=0),
     )
 
@@ -167,27 +124,6 @@ def _proof(policy: Policy) -> str:
     ) % {"level": level, "count": minutes}
 
 
-def _people(viewer: Principal, refusal: Refusal, rule: ActionRule | None) -> tuple[tuple[str, ...], int]:
-    """Who holds a role that allows the action in the tenant, by name, for a viewer who may see memberships."""
-    if rule is None or not rule.roles:
-        return (), 0
-    if not decide(viewer, "tenants.membership.view", tenant_id=refusal.tenant_id).allow:
-        return (), 0
-    rows = Membership.objects.filter(
-        role__in=rule.roles, user__is_active=True, user__is_service_account=False
-    )
-    places = {refusal.tenant_id} | ({home_of(viewer)} if viewer.platform else set())
-    users = {
-        membership.user_id: membership.user.get_full_name() or membership.user.get_username()
-        for membership in rows.filter(tenant_id__in=places)
-        .select_related("user")
-        .order_by("user__username")[: 10 * NAMES_SHOWN]
-        if str(membership.user_id) != refusal.actor_id
-    }
-    names = tuple(users.values())
-    return names[:NAMES_SHOWN], max(0, len(names) - NAMES_SHOWN)
-
-
 def _policies(viewer: Principal, refusal: Refusal) -> dict[str, tuple[Policy, str, bool]]:
     """The policies that refused, by name, with whose they are and whether the viewer may read them."""
     wanted = set(refusal.rules)
@@ -202,7 +138,7 @@ def _policies(viewer: Principal, refusal: Refusal) -> dict[str, tuple[Policy, st
         found.setdefault(policy.id, (policy, _("the platform"), True))
     readable = decide(viewer, "policies.version.view", tenant_id=refusal.tenant_id).allow
     own = PolicyVersion.objects.filter(tenant_id=refusal.tenant_id, activated_at__isnull=False)
-    for version in own.order_by("-number")[:NAMES_SHOWN]:
+    for version in own.order_by("-number")[:VERSIONS_READ]:
         for policy in _read(version.text):
             found.setdefault(
                 policy.id, (policy, _("your organisation, %(version)s") % {"version": version}, readable)

@@ -12,7 +12,7 @@ from governance.access.cedar.requests import request_of
 from governance.access.conditions import Question
 from governance.access.rules import names_of
 from governance.ids import uuid7
-from governance.principals import Device, Factor, Principal, Role, Signals
+from governance.principals import PLATFORM_ROLES, Device, Factor, Principal, Role, Signals
 from governance.refs import ObjectRef
 from governance.tenants.models import Membership, Tenant
 
@@ -67,16 +67,22 @@ def _administrators(tenant: Tenant) -> Iterator[Principal]:
         rows = rows.filter(tenant=tenant)
     accounts = list(rows.order_by("created_at").values_list("user_id", "tenant_id")[:REAL_ADMINISTRATORS])
     for account, home in [*accounts, (uuid7(), tenant.id), (uuid7(), tenant.id)]:
-        yield Principal(
-            kind="user",
-            id=str(account),
-            label="administrator",
-            tenant_id=home,
-            roles=frozenset({role}),
-            user_id=account,
-            accountable_user_id=account,
-            platform=not own,
-        )
+        yield at_best(account, home=home, roles=frozenset({role}), now=0.0)
+
+
+def at_best(account: UUID, *, home: UUID, roles: frozenset[Role], now: float) -> Principal:
+    """A person who has just shown a passkey on a device that complies."""
+    return Principal(
+        kind="user",
+        id=str(account),
+        label="",
+        tenant_id=home,
+        roles=roles,
+        user_id=account,
+        accountable_user_id=account,
+        platform=not roles.isdisjoint(PLATFORM_ROLES),
+        signals=_proven(now),
+    )
 
 
 def _proven(now: float) -> Signals:

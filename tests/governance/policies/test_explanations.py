@@ -9,9 +9,10 @@ import pytest
 from governance.access.decisions import decide, require
 from governance.access.recorder import Recorded
 from governance.errors import AccessDenied
-from governance.policies.explanations import Refusal, explain
+from governance.policies.explanations import explain
 from governance.policies.models import DecisionRecord
 from governance.policies.records import _row
+from governance.policies.refusals import Refusal
 from governance.principals import Factor, Role, Signals
 from governance.refs import ObjectRef
 from governance.tenants.models import Membership
@@ -44,9 +45,9 @@ def test_a_missing_role_names_the_roles_and_the_people_who_have_one(org, author,
     assert found.missing == (
         "One of the roles Platform administrator, Tenant administrator in this organisation.",
     )
-    assert {"anna", author.label, second.label} == set(found.people)
-    assert explained(developer, refusal).people == ()
-    assert explained(developer, refusal).roles == ("Platform administrator", "Tenant administrator")
+    assert {"anna", author.label, second.label} == set(found.help.people)
+    assert explained(developer, refusal).help.people == ()
+    assert explained(developer, refusal).help.roles == ("Platform administrator", "Tenant administrator")
 
 
 def test_people_of_other_tenants_disabled_ones_and_the_refused_are_not_named(
@@ -60,7 +61,7 @@ def test_people_of_other_tenants_disabled_ones_and_the_refused_are_not_named(
         Membership.objects.filter(user_id=author.user_id).update(role=Role.DEVELOPER)
     last = principal_for(org, Role.TENANT_ADMIN)
     found = explained(last, refusal_of(principal_for(org, Role.DEVELOPER), "policies.version.draft"))
-    assert found.people == (last.label,)
+    assert found.help.people == (last.label,)
 
 
 def test_a_missing_grant_and_a_missing_scope(org, author, principal_for):
@@ -96,7 +97,7 @@ def test_ones_own_request_names_the_others(author, second):
         ),
     )
     assert "somebody else must decide" in found.causes[0].sentence
-    assert found.people == (second.label,)
+    assert found.help.people == (second.label,)
 
 
 def test_a_tenants_own_policy_is_read_by_those_who_may(org, author, second, principal_for):
@@ -105,11 +106,15 @@ def test_a_tenants_own_policy_is_read_by_those_who_may(org, author, second, prin
     with pytest.raises(AccessDenied):
         require(scientist, "serving.batch.create")
     refusal = refusal_of(scientist, "serving.batch.create")
-    assert "forbid" in explained(author, refusal).causes[0].text
+    found = explained(author, refusal)
+    assert "forbid" in found.causes[0].text
+    # The policy is about everybody, so what helps is another policy.
+    assert (found.help.people, set(found.help.changers)) == ((), {author.label, second.label})
     mine = explained(scientist, refusal)
     assert mine.causes[0].sentence == "Batch jobs wait until the bank has decided about them."
     assert mine.causes[0].text == ""
     assert mine.missing == ("Ask the data office.",)
+    assert mine.help.roles == mine.help.changers == ()
     # It is still explained when the policy has gone.
     enact_policies(second, author, NO_BATCH.replace("no-batch", "other").replace("create", "cancel"))
     assert explained(author, refusal).causes[0].origin == "your organisation, Version 1"
@@ -117,7 +122,7 @@ def test_a_tenants_own_policy_is_read_by_those_who_may(org, author, second, prin
 
 def test_a_condition_an_unknown_action_and_a_failed_policy_have_words_too(author):
     def of(action, rules, reasons=("Stopped.",)):
-        return Refusal(author.tenant_id, author.id, action, rules, reasons, ("Ask the operator.",))
+        return Refusal(author.tenant_id, author.id, action, rules, reasons, ("Ask the operator.",), None, {})
 
     condition = explained(author, of("audit.entry.view", ("stop.endpoint",)))
     assert (condition.causes[0].sentence, condition.missing) == ("Stopped.", ("Ask the operator.",))
