@@ -13,6 +13,8 @@ WHY = {"policies.version.view", "policies.decision.view", "policies.decision.exp
 # What everybody who signs in has: the frame of the console, and one's own account.
 OWN = {
     "access.principal.view",
+    "access.device.register",
+    "access.device.view",
     "access.token.authorize",
     "site.console.open",
     "identity.account.view",
