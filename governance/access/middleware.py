@@ -25,6 +25,7 @@ from governance.access.signals import SESSION_DEVICE, session_signals
 from governance.errors import AccessDenied, DomainError, NotFound, StepUpRequired
 from governance.ids import uuid7
 from governance.principals import ANONYMOUS, Principal
+from governance.tenants.checkpoints import Cause, caused_by
 from governance.tenants.context import RowScope, request_id, row_scope
 
 SESSION_TENANT = "openclaw_tenant"
@@ -74,7 +75,7 @@ class PrincipalMiddleware:
         principal: Principal = request.principal  # type: ignore[attr-defined]
         scope = RowScope(tenant_id=principal.tenant_id, platform=principal.platform)
         try:
-            with row_scope(scope):
+            with row_scope(scope), caused_by(Cause.of(principal) if principal.is_authenticated else None):
                 if DEFAULT_DB_ALIAS in getattr(view, "_non_atomic_requests", ()):
                     response = view(request, *args, **kwargs)
                 else:
