@@ -51,6 +51,7 @@ class House:
             self._serving(self.pieces)
             self._marketplace(self.pieces)
             self._governance(self.pieces)
+            self._ethics(self.pieces)
 
     def _serving(self, number: int) -> None:
         from inference.rollouts.models import OutcomeRecord
@@ -107,6 +108,31 @@ class House:
             for tenant, roles in zip(self.tenants.values(), ROLES.values(), strict=True):
                 person = self._person(f"{tenant.slug}-{number}")
                 Membership.objects.create(user=person, tenant=tenant, role=roles[0])
+
+    def _ethics(self, number: int) -> None:
+        from governance.ethics.models import Approval, Binding, Evidence, Incident
+
+        digest = f"{number:064x}"
+        with platform_scope(), transaction.atomic():
+            partner, tenant = self.tenants["partner"], self.tenants["organisation"]
+            approval = Approval.objects.create(
+                tenant=partner, subject_type="tests.subject", subject_id=str(number), subject_digest=digest,
+                subject_label=f"subject {number}", purpose="justice", questionnaire_version="ai-act-2",
+                requested_by=self.people[Role.PARTNER],
+            )  # fmt: skip
+            Evidence.objects.create(
+                tenant=partner, approval=approval, kind="model_card", digest=digest, document="# Card",
+                summary={"sections": ["Card"]}, supplied_by=self.people[Role.PARTNER],
+            )  # fmt: skip
+            Binding.objects.create(
+                tenant=tenant, subject_type="tests.subject", subject_id=str(number), subject_digest=digest,
+                object_type="tests.object", object_id=str(number), object_label=f"object {number}",
+            )  # fmt: skip
+            Incident.objects.create(
+                tenant=tenant, subject_type="tests.object", subject_id=str(number), title=f"incident {number}",
+                description="Nothing grave.", severity="low", occurred_at=timezone.now(),
+                aware_at=timezone.now(), opened_by=self.people[Role.TENANT_ADMIN],
+            )  # fmt: skip
 
     def _person(self, username: str) -> User:
         return User.objects.create(username=username, password=make_password(None))
