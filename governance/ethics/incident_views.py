@@ -145,7 +145,7 @@ def uses(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_safe
-def bundle(request: HttpRequest, kind: str, object_id: UUID) -> HttpResponse:
+def bundle(request: HttpRequest, kind: str, object_id: str) -> HttpResponse:
     """An evidence bundle as a file."""
     form = request.GET.get("as", "zip")
     if form not in TYPES:
@@ -153,7 +153,7 @@ def bundle(request: HttpRequest, kind: str, object_id: UUID) -> HttpResponse:
     return download(
         export_bundle(
             principal=principal_of(request),
-            target=ObjectRef(kind[:100], str(object_id)),
+            target=ObjectRef(kind[:100], object_id[:100]),
             form=cast(Form, form),
         )
     )
