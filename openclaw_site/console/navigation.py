@@ -17,13 +17,14 @@ from governance.principals import Principal
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One entry: shown when `action` is allowed. `route` is a URL name."""
+    """One entry: shown when `action` is allowed, and the action `also` where there is one. `route` is a URL name."""
 
     title: str | Promise
     icon: str
     route: str
     action: str
     count: Callable[[Principal], int] | None = None
+    also: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,13 @@ MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
     (
         _("Catalogue"),
         (
-            Item(_("Published plugins"), "storefront", "catalogue", "site.console.open"),
+            Item(
+                _("Published plugins"),
+                "storefront",
+                "catalogue",
+                "catalog.plugin.view",
+                also="site.console.open",
+            ),
             Item(_("Installations"), "deployed_code", "installations", "installs.installation.view"),
             Item(_("Plugins"), "extension", "admin:catalog_plugin_changelist", "catalog.plugin.view"),
             Item(
@@ -174,6 +181,8 @@ def navigation(request: HttpRequest) -> list[Group]:
 
 def _allowed(principal: Principal, item: Item) -> bool:
     if item.route.startswith("admin:") and not decide(principal, "site.console.open").allow:
+        return False
+    if item.also and not decide(principal, item.also).allow:
         return False
     return decide(principal, item.action).allow
 
