@@ -40,11 +40,11 @@ _UPSERT = f"""
 
 
 def count(batch: Sequence[Recorded]) -> None:
-    """Add what was recorded to the counts, in one statement. Only what was allowed used a right."""
+    """Add what was recorded to the counts, in one statement. Only what was allowed and then done used a right."""
     uses: dict[tuple[UUID, UUID, str, str, str], tuple[int, float]] = {}
     for recorded in batch:
         principal, decision = recorded.decision.principal, recorded.decision
-        if not decision.allow or principal.user_id is None or principal.tenant_id is None:
+        if not recorded.enforced or not decision.allow or principal.user_id is None or principal.tenant_id is None:
             continue
         kind, _space, name = decision.rules[0].partition(" ")
         if kind not in ("role", "grant") or not name:

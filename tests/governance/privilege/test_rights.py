@@ -81,7 +81,9 @@ def granted(caller, endpoint):
 def invoke(caller, endpoint):
     target = ObjectRef("rollouts.endpoint", str(endpoint.id), label=endpoint.name)
     with acting(caller):
-        return decide(caller, "rollouts.endpoint.invoke", target, tenant_id=caller.tenant_id)
+        return decide(
+            caller, "rollouts.endpoint.invoke", target, tenant_id=caller.tenant_id, enforced=True
+        )
 
 
 def uses(name) -> list[int]:
@@ -105,7 +107,7 @@ def test_use_of_a_grant_and_of_a_role_is_counted_and_a_refusal_is_not(caller, gr
 
 def test_an_account_that_is_gone_takes_nothing_else_with_it(caller, granted, admin):
     gone = replace(caller, user_id=caller.tenant_id)
-    recorder.note(replace(invoke(caller, granted), principal=gone), {})
+    recorder.note(replace(invoke(caller, granted), principal=gone), {}, enforced=True)
     recorder.flush()
     assert uses(INVOKE) == [1]
 
