@@ -9,7 +9,7 @@ AREAS := governance inference skills marketplace openclaw_site
 SOURCES := $(AREAS) tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run start stop status demo test check format bench-serving bench-access messages schema permissions query-counts lock clean
+.PHONY: help run start stop status demo test check format bench-serving bench-access messages schema controls permissions query-counts lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,7 @@ check: $(STAMP) messages ## format, lint, types, layers, migrations, API snapsho
 	$(BIN)/mypy
 	$(BIN)/python scripts/missing_migrations.py
 	$(BIN)/python scripts/api_snapshot.py --check
+	$(BIN)/python scripts/security_page.py --check
 
 format: $(STAMP) ## lay the code out and mend what can be mended by itself
 	$(BIN)/ruff format $(SOURCES)
@@ -46,6 +47,9 @@ format: $(STAMP) ## lay the code out and mend what can be mended by itself
 
 schema: $(STAMP) ## write the OpenAPI snapshot anew after a wanted change
 	$(BIN)/python scripts/api_snapshot.py --write
+
+controls: $(STAMP) ## write docs/security.md anew from docs/controls/
+	$(BIN)/python scripts/security_page.py --write
 
 permissions: $(STAMP) ## write the endpoint × role table anew after a wanted change; review the difference
 	$(BIN)/python -m pytest -q tests/site/meta/test_endpoint_permissions.py --write-permissions
