@@ -188,14 +188,20 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_UNIQUE_EMAIL = False
 ACCOUNT_SESSION_REMEMBER = True
 # Wrong passwords are counted by django-axes; these count requests, and codes and keys that were not right.
-ACCOUNT_RATE_LIMITS = {"login": "120/m/ip", "login_failed": "60/m/ip,5/300s/key", "reauthenticate": "10/m/user"}
+ACCOUNT_RATE_LIMITS = {
+    "login": "120/m/ip",
+    "login_failed": "60/m/ip,5/300s/key",
+    "reauthenticate": "10/m/user",
+}
 MFA_ADAPTER = "governance.identity.mfa.Adapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "OpenClaw"
 MFA_TOTP_TOLERANCE = 1  # steps of half a minute, for slow fingers and clocks; a code still works once
 SOCIALACCOUNT_ADAPTER = "governance.identity.oidc.SocialAdapter"
-SOCIALACCOUNT_LOGIN_ON_GET = True  # our policy lets no form lead to another site; state and nonce guard the way back
+SOCIALACCOUNT_LOGIN_ON_GET = (
+    True  # our policy lets no form lead to another site; state and nonce guard the way back
+)
 
 OAUTH2_PROVIDER_APPLICATION_MODEL = "access.Application"
 # The toolkit's own tables; named because ours refer to them.
@@ -293,6 +299,12 @@ SPECTACULAR_SETTINGS = {
         "KeyState": "governance.keys.models.KeyState",
         "ReEncryptionState": "governance.keys.models.ReEncryption.State",
         "DestructionState": "governance.keys.models.Destruction.State",
+        "DevicePosture": "governance.access.models.RegisteredDevice.Posture",
+        "OversightSubject": "governance.oversight.api.SUBJECTS",
+        "RightKind": "governance.privilege.models.RightKind",
+        "TenantKind": "governance.tenants.models.Tenant.Kind",
+        "IncidentSeverity": "governance.ethics.models.Incident.Severity",
+        "EvidenceKind": "governance.ethics.models.Evidence.Kind",
         "DataLabel": "governance.data.models.Label",
         "DatasetKind": "governance.data.models.Dataset.Kind",
         "ComputePoolKind": "governance.data.models.ComputePool.Kind",

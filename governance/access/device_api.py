@@ -60,7 +60,7 @@ class NewDeviceSerializer(serializers.Serializer[Any]):
 class PostureSerializer(serializers.Serializer[Any]):
     """What the company's device management says."""
 
-    posture = serializers.ChoiceField(choices=[posture.value for posture in Device])
+    posture = serializers.ChoiceField(choices=RegisteredDevice.Posture.choices)
     told_by = serializers.CharField(max_length=120, default="", allow_blank=True)
 
 

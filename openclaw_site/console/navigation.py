@@ -81,7 +81,7 @@ MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
                 _("All approvals"), "history_edu", "admin:ethics_approval_changelist", "ethics.approval.view"
             ),
             Item(_("Approved uses"), "verified", "ethics-uses", "ethics.binding.view"),
-            Item(_("Incidents"), "report", "incidents", "ethics.incident.view"),
+            Item(_("Incidents"), "report", "incidents", "ethics.incident.view", also="site.console.open"),
         ),
     ),
     (

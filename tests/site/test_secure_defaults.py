@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey", "platform
 PUBLIC = "openclaw.example.com"
 LOGIN = "/accounts/login/"
 # Programs call these with their own credentials, never a browser with its cookies.
-WITHOUT_CSRF = {"o/token/", "o/revoke/"}
+# Programs without a browser, known by their secret or by the signature of what they send.
+WITHOUT_CSRF = {"o/token/", "o/revoke/", "events/caep/<uuid:transmitter_id>/"}
 PAGE_HEADERS = """
 import json, django
 django.setup()

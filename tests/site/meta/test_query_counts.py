@@ -18,7 +18,8 @@ from governance.access.hub import hub
 from tests.factories.house import House
 from tests.site.meta.test_endpoint_permissions import TABLE
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey")]
+# Transactions are real: what one has read that has written is never remembered, and a page would pay for it each time.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
 
 COUNTS = Path(__file__).with_name("query_counts.json")
 FEW, MANY = 3, 12
