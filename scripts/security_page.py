@@ -226,7 +226,8 @@ def _entry(row: dict[str, Any], file: str) -> Entry:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ControlsError(f"{place}: `{name}` must be a list.")
     values: dict[str, Any] = {name: " ".join(value.split()) for name, value in texts.items()}
-    return Entry(**values, **{name: tuple(value) for name, value in lists.items()})
+    values |= {name: tuple(value) for name, value in lists.items()}
+    return Entry(**values)
 
 
 def main() -> int:

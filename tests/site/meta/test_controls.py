@@ -84,6 +84,13 @@ def test_the_page_is_what_the_table_says():
     assert security_page.page_with(page, part) == page, "make controls, and commit docs/security.md"
 
 
+def test_every_place_that_the_threat_model_names_is_there():
+    text = (CHECKOUT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:tests|governance)/[^`]+)`", text))
+    assert len(named) > 20
+    assert not {name for name in named if not (CHECKOUT / name).exists()}
+
+
 @pytest.mark.parametrize(
     "name",
     [
