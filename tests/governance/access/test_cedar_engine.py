@@ -14,6 +14,7 @@ from governance.access import conditions, decisions, facts
 from governance.access.cedar import source
 from governance.access.cedar.engine import BASE, PolicyBook, PolicyError, product_rules
 from governance.access.cedar.requests import request_of
+from governance.access.cedar.words import SENTENCES
 from governance.access.conditions import Finding, Question
 from governance.access.decisions import decide, require, require_obligations
 from governance.decision import StepUp
@@ -255,3 +256,8 @@ def test_slicing_by_action_changes_no_answer(policies):
         "p-1"
     }
     assert {policy.id for policy in verdict.policies} == expected
+
+
+def test_every_sentence_of_the_shipped_policies_can_be_translated():
+    said = {text for policy in product_rules().policies for text in (policy.reason, policy.help) if text}
+    assert said == set(SENTENCES), "governance/access/cedar/words.py lists what the policies say"
