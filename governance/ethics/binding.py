@@ -13,7 +13,7 @@ from governance.access.decisions import require
 from governance.audit.services import record
 from governance.data.services import link
 from governance.ethics.models import Approval, Binding
-from governance.ethics.selectors import approval_in_force
+from governance.ethics.selectors import approval_in_force, bound_objects
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
@@ -87,6 +87,8 @@ def _terms(approval: Approval | None) -> dict[str, object]:
 
 def _tell(rows: list[Binding]) -> None:
     """Answers and routes that were kept are doubtful in every process from this commit on; lineage names approvals."""
+    bound_objects.forget()
+    transaction.on_commit(bound_objects.forget)
     for row in rows:
         if row.approval_id is not None:
             with platform_scope():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -10,12 +10,15 @@ from uuid import UUID
 from django.db.models import Prefetch, Q, QuerySet
 from django.utils import timezone
 
+from governance.access.hub_caches import HeardCache
 from governance.ethics.evidence import REQUIRED
 from governance.ethics.models import Approval, Binding, Evidence, Incident
 from governance.principals import Principal
 from governance.refs import ObjectRef
 
 State = Approval.State
+# What in a tenant needs an approval, by type and id; every process forgets it when a binding changes anywhere.
+bound_objects: HeardCache[UUID, Mapping[tuple[str, str], Binding]] = HeardCache("policy", max_entries=1_000)
 SOON = timedelta(days=30)
 
 

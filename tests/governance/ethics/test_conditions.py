@@ -14,7 +14,7 @@ from governance.access.decisions import decide, require, require_obligations
 from governance.errors import AccessDenied, InvalidInput, ObligationUnmet
 from governance.ethics import services
 from governance.ethics.models import Approval, Binding
-from governance.ethics.selectors import without_approval
+from governance.ethics.selectors import bound_objects, without_approval
 from governance.ethics.terms import KINDS, Terms, parse_terms
 from governance.ethics.use import Use
 from governance.refs import ObjectRef
@@ -146,6 +146,7 @@ def test_it_ends_at_the_second_whoever_marks_it_or_not(admin, approve):
         binding = Binding.objects.get()
         assert decision.valid_until <= binding.valid_until.timestamp()
         Binding.objects.update(valid_until=timezone.now() - timedelta(seconds=1))
+    bound_objects.forget()
     with pytest.raises(AccessDenied):
         ask_point(admin)
     with tenant_context(admin.tenant_id), transaction.atomic():
@@ -237,3 +238,17 @@ def test_only_the_house_itself_binds(admin):
 
     with pytest.raises(AccessDenied), tenant_context(admin.tenant_id):
         bind_as(principal=admin, subject=subject(), objects=[ARM], tenant_id=admin.tenant_id)
+
+
+@database
+def test_what_is_remembered_of_a_tenant_is_forgotten_when_its_bindings_change(admin, approve, partner):
+    ask_point(admin)  # nothing is bound: that is remembered
+    bind(admin.tenant_id, ARM)
+    with pytest.raises(AccessDenied):
+        ask_point(admin)
+    approve()
+    ask_point(admin)
+    with platform_scope(), transaction.atomic():
+        services.void_approvals(principal=partner, subject=subject(), reason="Withdrawn.")
+    with pytest.raises(AccessDenied):
+        ask_point(admin)
