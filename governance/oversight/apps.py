@@ -9,6 +9,7 @@ class OversightConfig(AppConfig):
 
     def ready(self) -> None:
         from governance.access import conditions
-        from governance.oversight import policies, stops  # noqa: F401  registers its actions
+        from governance.oversight import policies, rules, stops  # noqa: F401  registers its actions
 
         conditions.register(stops.stopped, groups={"invoke"})
+        conditions.register(rules.referred, groups={"invoke"})

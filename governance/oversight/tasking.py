@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from governance.access.broadcast import announce
 from governance.access.decisions import require
 from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound
@@ -237,6 +238,8 @@ def save_rule(
         raise InvalidInput(_("The time to decide is from one minute to thirty days."))
     if not question.strip():
         raise InvalidInput(_("Say what the person is asked."))
+    if confidence_below is not None and target.type != "rollouts.endpoint":
+        raise InvalidInput(_("Only an endpoint's answers have a confidence."))
     rule, _created = OversightRule.objects.update_or_create(
         tenant_id=tenant_id,
         target_type=target.type,
@@ -250,6 +253,7 @@ def save_rule(
             "due_minutes": due_minutes,
         },
     )
+    announce("policy", str(tenant_id))
     record(
         principal=principal,
         action="oversight.rule.save",

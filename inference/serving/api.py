@@ -34,6 +34,9 @@ class PredictionSerializer(serializers.Serializer[Any]):
     endpoint = serializers.CharField()
     version = serializers.CharField()
     prediction_id = serializers.UUIDField()
+    oversight_task = serializers.UUIDField(
+        allow_null=True, help_text="Set where a person must look at the answer before it counts."
+    )
     predictions = serializers.ListField(child=serializers.DictField())
 
 

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
@@ -35,9 +35,18 @@ from inference.serving.outcomes import OutcomeLog
 from inference.serving.pauses import shorten_collector_pauses
 from inference.serving.pool import ModelPool
 from inference.serving.predictions import Limits, Prediction, Predictor
+from inference.serving.referrals import Refer
 from inference.serving.routing import Route, Router
 
 log = logging.getLogger(__name__)
+
+
+class Admission(NamedTuple):
+    """A caller who may invoke an endpoint, and the duties that come with the answer."""
+
+    caller: Caller
+    endpoint: EndpointSnapshot
+    duties: tuple[str, ...] = ()
 
 
 class InferenceApplication:
@@ -52,6 +61,7 @@ class InferenceApplication:
         listener: Listener | None = None,
         limits: Limits | None = None,
         prover: Prover | None = None,
+        refer: Refer | None = None,
     ) -> None:
         self._lookups = lookups
         self._prover = prover or BearerOnly()
@@ -60,7 +70,7 @@ class InferenceApplication:
         self._outcomes = outcomes
         self._listener = listener
         self._limits = limits or Limits()
-        self._predictor = Predictor(self._router, outcomes, self._limits)
+        self._predictor = Predictor(self._router, outcomes, self._limits, refer)
         self._maintenance: asyncio.Task[None] | None = None
         self._ready = False
 
@@ -145,20 +155,21 @@ class InferenceApplication:
         started = time.perf_counter()
         headers = RequestHeaders.of(scope)
         try:
-            caller, endpoint = await self._admit(scope, headers, name)
+            caller, endpoint, duties = await self._admit(scope, headers, name)
         except ProtocolError:
             await discard_body(receive, limit=self._limits.body_bytes)
             raise
-        await self._predictor.answer(Prediction(started, caller, endpoint, headers, version), receive, send)
+        prediction = Prediction(started, caller, endpoint, headers, version, duties)
+        await self._predictor.answer(prediction, receive, send)
 
-    async def _admit(
-        self, scope: Scope, headers: RequestHeaders, name: str
-    ) -> tuple[Caller, EndpointSnapshot]:
+    async def _admit(self, scope: Scope, headers: RequestHeaders, name: str) -> Admission:
         """The caller and the endpoint, or the refusal. Nothing of the body has been read yet."""
         caller = await self._identify(scope, headers)
-        return caller, await self._endpoint_for(caller, name, headers.use)
+        return Admission(caller, *await self._endpoint_for(caller, name, headers.use))
 
-    async def _endpoint_for(self, caller: Caller, name: str, use: Use) -> EndpointSnapshot:
+    async def _endpoint_for(
+        self, caller: Caller, name: str, use: Use
+    ) -> tuple[EndpointSnapshot, tuple[str, ...]]:
         tenant_id = caller.principal.tenant_id
         endpoint = await self._lookups.endpoint(tenant_id, name) if tenant_id and name else None
         if endpoint is None:
@@ -168,23 +179,20 @@ class InferenceApplication:
             if verdict.step_up is not None:
                 raise step_up_needed(caller, verdict.step_up, verdict.reason)
             raise ProtocolError(403, f'you may not invoke endpoint "{name}": {verdict.reason}')
-        return endpoint
+        return endpoint, verdict.duties
 
     # --- For faces in the same process that have identified the caller themselves ------------------------------------
 
-    async def admit_principal(
-        self, principal: Principal, name: str, use: Use = UNSAID
-    ) -> tuple[Caller, EndpointSnapshot]:
+    async def admit_principal(self, principal: Principal, name: str, use: Use = UNSAID) -> Admission:
         """The endpoint that a principal may invoke. Raises ProtocolError."""
         caller = Caller(principal, expires_at=math.inf)
-        return caller, await self._endpoint_for(caller, name, use)
+        return Admission(caller, *await self._endpoint_for(caller, name, use))
 
-    async def answer_body(
-        self, caller: Caller, endpoint: EndpointSnapshot, body: bytes, *, version: str = ""
-    ) -> tuple[int, bytes]:
+    async def answer_body(self, admission: Admission, body: bytes, *, version: str = "") -> tuple[int, bytes]:
         """Status and body of the answer to an inference request, exactly as `/v2` would give them."""
         exchange = Exchange(body)
-        prediction = Prediction(time.perf_counter(), caller, endpoint, RequestHeaders(), version)
+        caller, endpoint, duties = admission
+        prediction = Prediction(time.perf_counter(), caller, endpoint, RequestHeaders(), version, duties)
         await self._predictor.answer(prediction, exchange.receive, exchange.send)
         return exchange.status, bytes(exchange.answer)
 
@@ -204,7 +212,7 @@ class InferenceApplication:
             version, rest = rest[1], rest[2:]
         if rest not in ([], ["ready"], ["config"], ["stats"]):
             raise ProtocolError(404, f"there is no {scope['path']} here; see GET /v2")
-        _caller, endpoint = await self._admit(scope, RequestHeaders.of(scope), name)
+        endpoint = (await self._admit(scope, RequestHeaders.of(scope), name)).endpoint
         route = self._router.route(endpoint)
         if rest == ["ready"]:
             ready = await self._is_ready(endpoint, version)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from inference.serving.application import InferenceApplication
 from inference.serving.listener import Listener
 from inference.serving.lookups import CachedLookups, Lookups
 from inference.serving.outcomes import OutcomeLog
 from inference.serving.predictions import Limits
 from inference.serving.proofs import Proofs
-from inference.serving.sources import DatabaseSource, note_refused_token, write_outcomes
+from inference.serving.referrals import Referral
+from inference.serving.sources import DatabaseSource, note_refused_token, refer, write_outcomes
+
+
+async def put_before_a_person(referral: Referral) -> None:
+    """Open the oversight task of one answer, in a thread."""
+    await asyncio.to_thread(refer, referral)
 
 
 def build_application(
@@ -25,6 +33,7 @@ def build_application(
         listener=Listener(cached),
         limits=limits,
         prover=Proofs(note=note_refused_token),
+        refer=put_before_a_person,
     )
 
 

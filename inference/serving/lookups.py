@@ -98,6 +98,11 @@ class Verdict:
     generation: int = 0
     uses: int = 0
 
+    @property
+    def duties(self) -> tuple[str, ...]:
+        """The obligations that come with a yes."""
+        return self.decision.obligations if self.decision is not None else ()
+
 
 class Lookups(Protocol):
     """What the inference application needs to know. Every method may be answered from memory."""

@@ -38,7 +38,8 @@ async def predict(
     """
     if not 1 <= len(rows) <= MAX_ROWS:
         raise ProtocolError(400, f'"rows" must hold 1 to {MAX_ROWS} rows')
-    caller, endpoint = await application.admit_principal(principal, name, use)
+    admission = await application.admit_principal(principal, name, use)
+    endpoint = admission.endpoint
     if not endpoint.arms:
         raise ProtocolError(503, f'endpoint "{name}" has no version at present')
     # All arms of an endpoint have one signature.
@@ -46,7 +47,7 @@ async def predict(
     if not signature.rows_are_variable and len(rows) > 1:
         raise ProtocolError(400, "this model takes one row at a time")
     body = orjson.dumps(_request(rows, signature, request_id), option=orjson.OPT_SERIALIZE_NUMPY)
-    status, answer = await application.answer_body(caller, endpoint, body, version=version)
+    status, answer = await application.answer_body(admission, body, version=version)
     document = orjson.loads(answer)
     if status != 200:
         raise ProtocolError(status, document.get("error", "the prediction failed"))
@@ -58,6 +59,7 @@ async def predict(
         "endpoint": name,
         "version": document["model_version"],
         "prediction_id": document["parameters"]["prediction_id"],
+        "oversight_task": document["parameters"].get("oversight_task"),
         "predictions": [
             {
                 key: (tensor[index] if signature.rows_are_variable else tensor).tolist()

@@ -28,6 +28,7 @@ from inference.serving.lookups import Caller, EndpointSnapshot
 from inference.serving.outcomes import Outcome, OutcomeLog
 from inference.serving.pool import ServedModel
 from inference.serving.protocol import InferenceRequest, OutputTensor, encode_response, parse_request
+from inference.serving.referrals import Refer, referral_of
 from inference.serving.routing import RoutedArm, Router
 from inference.serving.runtime import PredictError
 
@@ -56,6 +57,7 @@ class Prediction:
     endpoint: EndpointSnapshot
     headers: RequestHeaders
     version: str = ""
+    duties: tuple[str, ...] = ()
     id: UUID = field(default_factory=uuid7)
     request_id: str = ""
     bytes_in: int = 0
@@ -66,7 +68,10 @@ class Prediction:
 class Predictor:
     """Answers admitted requests."""
 
-    def __init__(self, router: Router, outcomes: OutcomeLog | None, limits: Limits) -> None:
+    def __init__(
+        self, router: Router, outcomes: OutcomeLog | None, limits: Limits, refer: Refer | None = None
+    ) -> None:
+        self._refer = refer
         self._router = router
         self._outcomes = outcomes
         self._limits = limits
@@ -125,13 +130,38 @@ class Predictor:
                 400 if error.invalid_input else 500,
                 "the model cannot compute this input, although its form is as declared",
             ) from None
+        parameters = {"prediction_id": str(prediction.id), "arm": model.version}
+        if prediction.duties and (task_id := await self._put_before_a_person(prediction, model, outputs)):
+            parameters["oversight_task"] = str(task_id)
         return encode_response(
             model_name=prediction.endpoint.name,
             model_version=model.version,
             request_id=request.id,
-            parameters={"prediction_id": str(prediction.id), "arm": model.version},
+            parameters=parameters,
             outputs=[OutputTensor(spec, outputs[spec.name], binary) for spec, binary in wanted],
         )
+
+    async def _put_before_a_person(
+        self, prediction: Prediction, model: ServedModel, outputs: Tensors
+    ) -> UUID | None:
+        """The oversight task of an answer that a person must look at. Raises Overloaded when it cannot be made."""
+        endpoint = prediction.endpoint
+        referral = referral_of(
+            prediction.duties,
+            outputs,
+            tenant_id=endpoint.tenant_id,
+            endpoint_id=endpoint.id,
+            endpoint=endpoint.name,
+            version=model.version,
+            prediction_id=prediction.id,
+            asked_by=prediction.caller.principal.label,
+        )
+        if referral is None:
+            return None
+        if self._refer is None:
+            raise Overloaded("this answer must go to a person, and there is no queue to put it into here")
+        await self._refer(referral)
+        return referral.task_id
 
     def _timeout_s(self, request: InferenceRequest) -> float:
         """The parameter `timeout` (microseconds, as Triton has it), within this server's own limit."""

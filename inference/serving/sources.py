@@ -27,7 +27,8 @@ from governance.access.services import record_refusal
 from governance.decision import Decision
 from governance.errors import AccessDenied, ObligationUnmet
 from governance.ethics.use import UNSAID, Use
-from governance.principals import Principal
+from governance.oversight.tasking import open_task
+from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from inference.rollouts import selectors
@@ -35,6 +36,7 @@ from inference.rollouts.models import OutcomeRecord
 from inference.serving.errors import Overloaded
 from inference.serving.lookups import EndpointSnapshot, Verdict
 from inference.serving.outcomes import Outcome, UnacceptableOutcome
+from inference.serving.referrals import Referral, fulfilled_here
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -123,7 +125,7 @@ class DatabaseSource:
                 context=use.context(),
                 enforced=True,
             )
-        if decision.allow and decision.obligations:
+        if decision.allow and set(decision.obligations) - fulfilled_here(decision.obligations):
             return _unfulfilled(decision)
         if not decision.allow:
             record_refusal(AccessDenied("", decision=decision))
@@ -133,9 +135,9 @@ class DatabaseSource:
 
 
 def _unfulfilled(decision: Decision) -> Verdict:
-    """The hot route knows no duties, so a yes that comes with one is a no here."""
+    """A yes that comes with a duty which the hot route does not fulfil is a no here."""
     try:
-        require_obligations(decision, fulfilled=frozenset())
+        require_obligations(decision, fulfilled=fulfilled_here(decision.obligations))
     except ObligationUnmet as unmet:
         record_refusal(unmet)
         return Verdict(False, str(unmet.message), time.time() + REFUSED_S)
@@ -146,6 +148,27 @@ def _unfulfilled(decision: Decision) -> Verdict:
 def note_refused_token(refused: TokenRefused) -> None:
     """Keep a refused token of a known owner in the audit log."""
     note_token_refusal(refused)
+
+
+@_look_up
+def refer(referral: Referral) -> None:
+    """Put one answer into the oversight queue. Raises Overloaded while the database does not answer."""
+    facts: dict[str, object] = {"version": referral.version, "asked by": referral.asked_by}
+    if referral.confidence is not None:
+        facts |= {"lowest confidence": f"{referral.confidence:.4f}"}
+    if referral.rows:
+        facts |= {"rows": ", ".join(map(str, referral.rows))}
+    with tenant_context(referral.tenant_id), transaction.atomic():
+        open_task(
+            principal=SYSTEM,
+            subject=ObjectRef("rollouts.endpoint", str(referral.endpoint_id), label=referral.endpoint),
+            cause=referral.cause,
+            tenant_id=referral.tenant_id,
+            decision_id=str(referral.prediction_id),
+            proposed=referral.proposed,
+            facts=facts,
+            task_id=referral.task_id,
+        )
 
 
 @_in_thread

@@ -329,7 +329,8 @@ def test_an_approval_and_its_conditions_are_enforced_on_the_hot_route(
     assert becomes(200, lambda: use(purpose="adding", amount="100")).json()["model_version"] == "1.0.0"
     assert "names none" in infer().json()["error"]
     assert "“spying”" in use(purpose="spying", amount="1").json()["error"]
-    assert "person-confirms" in use(purpose="adding", amount="101").json()["error"]
+    assert "oversight_task" not in use(purpose="adding", amount="100").json()["parameters"]
+    assert "oversight_task" in use(purpose="adding", amount="101").json()["parameters"]
     assert use(purpose="adding", amount="a lot").status_code == 400
     assert use(purpose="Adding!").status_code == 400
     # The other version needs no approval: it answers alone when the approval of the first one is gone.
@@ -338,3 +339,59 @@ def test_an_approval_and_its_conditions_are_enforced_on_the_hot_route(
         ethics.void_approvals(principal=officer, subject=steps.subject(), reason="Withdrawn.")
     answered = {becomes(200, infer).json()["model_version"] for _ in range(10)}
     assert answered == {"2.0.0"}
+
+
+def test_an_answer_that_a_person_must_look_at_says_so_and_is_in_the_queue(
+    infer: Callable[..., httpx.Response], house: House
+) -> None:
+    from django.db import transaction
+
+    from governance.oversight.models import OversightTask
+    from governance.oversight.tasking import save_rule
+    from governance.refs import ObjectRef
+
+    assert "oversight_task" not in infer().json()["parameters"]
+    with tenant_context(house.tenant.id):
+        save_rule(
+            principal=house.principal,
+            target=ObjectRef.of(house.endpoint),
+            tenant_id=house.tenant.id,
+            question="Is the sum right?",
+            options=["yes", "no"],
+            confidence_below=0.9,
+            output="no such output",
+            due_minutes=30,
+        )
+    deadline = time.monotonic() + 10
+    while "oversight_task" not in (answer := infer()).json()["parameters"]:
+        assert time.monotonic() < deadline
+    with tenant_context(house.tenant.id), transaction.atomic():
+        task = OversightTask.objects.get(pk=answer.json()["parameters"]["oversight_task"])
+    assert (task.question, task.cause, task.state) == ("Is the sum right?", "low_confidence", "open")
+    assert task.decision_id == answer.json()["parameters"]["prediction_id"]
+
+
+def test_a_pressed_stop_button_stops_the_endpoint_until_two_people_release_it(
+    infer: Callable[..., httpx.Response], house: House
+) -> None:
+    from governance.access.principals import principal_for_user
+    from governance.oversight import services
+    from governance.refs import ObjectRef
+
+    assert infer().status_code == 200
+    with tenant_context(house.tenant.id):
+        stop = services.press_stop(
+            principal=house.principal,
+            scope="endpoint",
+            target=ObjectRef.of(house.endpoint),
+            reason="wrong answers",
+        )
+    refused = becomes(403, infer)
+    assert "wrong answers" in refused.json()["error"]
+    second = principal_for_user(
+        make_member(house.tenant, Role.TENANT_ADMIN), tenant_id=house.tenant.id, signals=proven()
+    )
+    with tenant_context(house.tenant.id):
+        services.ask_release(principal=house.principal, stop_id=stop.id, reason="the model was replaced")
+        services.release_stop(principal=second, stop_id=stop.id)
+    becomes(200, infer)

@@ -1,0 +1,37 @@
+"""Oversight rules as obligations: what an endpoint's answers owe a person comes with the decision to invoke it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+
+from governance.access.conditions import Finding, Question
+from governance.access.hub_caches import HeardCache
+from governance.oversight.models import OversightRule
+from governance.tenants.context import tenant_context
+
+ENDPOINT = "rollouts.endpoint"
+
+_rules: HeardCache[UUID, dict[str, tuple[float, str]]] = HeardCache("policy")
+
+
+def referred(question: Question) -> list[Finding]:
+    """The condition: `refer-below:LIMIT:OUTPUT` where the endpoint has a rule about confidence."""
+    target = question.target
+    if target is None or target.type != ENDPOINT or question.tenant_id is None:
+        return []
+    tenant_id = question.tenant_id
+    found = _rules.get(tenant_id, lambda: _of(tenant_id)).get(target.id)
+    if found is None:
+        return []
+    limit, output = found
+    return [Finding(rule=f"oversight.{target.id}", allow=True, obligation=f"refer-below:{limit}:{output}")]
+
+
+def _of(tenant_id: UUID) -> dict[str, tuple[float, str]]:
+    with tenant_context(tenant_id), transaction.atomic():
+        rows = OversightRule.objects.filter(
+            tenant_id=tenant_id, target_type=ENDPOINT, confidence_below__isnull=False
+        ).values_list("target_id", "confidence_below", "output")
+        return {target_id: (limit, output) for target_id, limit, output in rows if limit is not None}
