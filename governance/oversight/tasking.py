@@ -264,6 +264,23 @@ def save_rule(
     return rule
 
 
+@transaction.atomic
+def remove_rule(*, principal: Principal, rule_id: UUID) -> None:
+    """From now on the endpoint's or skill's answers go to nobody by themselves."""
+    rule = OversightRule.objects.select_for_update(of=("self",)).filter(pk=rule_id).first()
+    if rule is None:
+        raise NotFound(_("There is no such rule."))
+    require(principal, "oversight.rule.manage", rule)
+    announce("policy", str(rule.tenant_id))
+    record(
+        principal=principal,
+        action="oversight.rule.remove",
+        target=ObjectRef(rule.target_type, rule.target_id, label=rule.target_label),
+        tenant_id=rule.tenant_id,
+    )
+    rule.delete()
+
+
 def _options(given: Sequence[str]) -> list[str]:
     options = list(dict.fromkeys(str(option).strip()[:200] for option in given if str(option).strip()))
     if not 2 <= len(options) <= 50:

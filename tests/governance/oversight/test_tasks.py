@@ -242,3 +242,37 @@ def test_the_pages_and_the_api(developer, clerk):
     assert his.post(address, {"what": "dance"}).status_code == 400
     rows = his.get("/api/v1/human-labels/?in_force=true").json()["results"]
     assert [row["label"] for row in rows] == ["refuse"]
+
+
+@pytest.mark.usefixtures("valkey")
+def test_a_rule_is_set_and_removed_on_the_page_and_over_rest(org, principal_for, developer):
+    admin = principal_for(org, Role.TENANT_ADMIN)
+    browser, other = Client(), Client()
+    for client, who in ((browser, admin), (other, developer)):
+        client.force_login(
+            User.objects.get(pk=who.user_id), backend="django.contrib.auth.backends.ModelBackend"
+        )
+    address = f"/console/oversight/rules/?type={ENDPOINT.type}&id={ENDPOINT.id}&label=credit"
+    given = {"question": "Grant it?", "options": "yes\nno", "confidence_below": "0.8", "due_minutes": "30"}
+    assert other.post(address, given).status_code == 403
+    assert "Grant it?" in browser.post(address, given, follow=True).content.decode()
+    assert "errorlist" in browser.post(address, given | {"confidence_below": "7"}).content.decode()
+    row = browser.get("/api/v1/oversight-rules/").json()["results"][0]
+    assert (row["question"], row["options"], row["confidence_below"]) == ("Grant it?", ["yes", "no"], 0.8)
+    body = {
+        "target_type": ENDPOINT.type,
+        "target_id": ENDPOINT.id,
+        "question": "Really?",
+        "confidence_below": 0.5,
+    }
+    set_ = browser.post("/api/v1/oversight-rules/", body, content_type="application/json").json()
+    assert (set_["id"], set_["question"]) == (row["id"], "Really?")
+    wrong = browser.post(
+        "/api/v1/oversight-rules/",
+        body | {"target_type": "library.skill"},
+        content_type="application/json",
+    )
+    assert wrong.status_code == 400
+    assert other.delete(f"/api/v1/oversight-rules/{row['id']}/").status_code == 403
+    assert browser.delete(f"/api/v1/oversight-rules/{row['id']}/").status_code == 204
+    assert browser.post("/console/oversight/rules/", given).status_code == 400

@@ -1,0 +1,105 @@
+"""The page of oversight rules: which answers go to a person by themselves."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from governance.access.decisions import decide, require
+from governance.access.requests import principal_of
+from governance.errors import InvalidInput
+from governance.oversight import tasking
+from governance.oversight.models import OversightRule
+from governance.oversight.stops import TYPES
+from governance.refs import ObjectRef
+
+
+class RuleForm(forms.Form):
+    """What a person is asked, and when."""
+
+    question = forms.CharField(label=gettext_lazy("What the person is asked"), max_length=500)
+    options = forms.CharField(
+        label=gettext_lazy("Possible answers, one per line"),
+        widget=forms.Textarea(attrs={"rows": 3}),
+        initial="confirm\nreject",
+    )
+    confidence_below = forms.FloatField(
+        label=gettext_lazy("Ask when the confidence is below"),
+        min_value=0,
+        max_value=1,
+        required=False,
+        help_text=gettext_lazy(
+            "From 0 to 1. Empty: only what is contested, or put into the queue by a program."
+        ),
+    )
+    output = forms.CharField(
+        label=gettext_lazy("Output with the probabilities"),
+        max_length=200,
+        required=False,
+        help_text=gettext_lazy("Empty: the last output that has one number per class."),
+    )
+    due_minutes = forms.IntegerField(
+        label=gettext_lazy("Minutes to decide"), min_value=1, max_value=43_200, initial=240
+    )
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def rules(request: HttpRequest) -> HttpResponse:
+    """Every rule of the tenant; with `?type=&id=&label=` the form for one endpoint or skill."""
+    principal = principal_of(request)
+    require(principal, "oversight.task.view")
+    chosen = ObjectRef(
+        request.GET.get("type", ""), request.GET.get("id", ""), label=request.GET.get("label", "")[:200]
+    )
+    known = OversightRule.objects.filter(target_type=chosen.type, target_id=chosen.id).first()
+    form = RuleForm(request.POST or None, initial=_initial(known))
+    if request.method == "POST":
+        if TYPES.get(chosen.type) is None or not chosen.id or principal.tenant_id is None:
+            raise InvalidInput(_("Say which endpoint or skill the rule is for."))
+        if form.is_valid():
+            given = form.cleaned_data
+            tasking.save_rule(
+                principal=principal,
+                target=chosen,
+                tenant_id=principal.tenant_id,
+                **{**given, "options": given["options"].splitlines()},
+            )
+            messages.success(request, _("Saved. It counts from the next answer on."))
+            return HttpResponseRedirect(reverse("oversight-rules"))
+    context = {
+        "rules": OversightRule.objects.order_by("target_label"),
+        "chosen": chosen if TYPES.get(chosen.type) else None,
+        "form": form,
+        "may_manage": decide(principal, "oversight.rule.manage").allow,
+    }
+    return render(request, "oversight/rules.html", context)
+
+
+@require_POST
+def remove(request: HttpRequest, rule_id: UUID) -> HttpResponse:
+    """Remove one."""
+    tasking.remove_rule(principal=principal_of(request), rule_id=rule_id)
+    messages.success(request, _("Removed."))
+    return HttpResponseRedirect(reverse("oversight-rules"))
+
+
+def _initial(rule: OversightRule | None) -> dict[str, object]:
+    if rule is None:
+        return {}
+    return {
+        "question": rule.question,
+        "options": "\n".join(rule.options),
+        "confidence_below": rule.confidence_below,
+        "output": rule.output,
+        "due_minutes": rule.due_minutes,
+    }
