@@ -70,6 +70,9 @@ class StandingConsumer(AsyncWebsocketConsumer):
         try:
             await super().__call__(scope, receive, send)
         finally:
+            self._over = (
+                True  # ends the watch even where its cancellation is lost to an event in the same moment
+            )
             if self._standing is not None:
                 self._standing.close()
             if self._watch is not None:
