@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 
 from governance.access.assurance import LEVELS
+from governance.access.decisions import require
 from governance.access.middleware import SESSION_TENANT, find_principal
 from governance.access.principals import principal_for_user
 from governance.access.requests import principal_of
@@ -24,7 +25,8 @@ PROVIDER_FACTOR = "openclaw_provider_factor"
 
 
 def person_of(request: HttpRequest) -> User:
-    """The signed-in person; views ask only after the decision point has let somebody in."""
+    """The signed-in person. Raises AccessDenied where nobody is signed in, which pages answer with the sign-in page."""
+    require(principal_of(request), "access.principal.view")
     user = request.user
     assert isinstance(user, User)
     return user

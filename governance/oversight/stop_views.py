@@ -49,9 +49,10 @@ def stops(request: HttpRequest) -> HttpResponse:
 @require_POST
 def press(request: HttpRequest) -> HttpResponse:
     """Press one."""
-    given = request.POST
+    principal, given = principal_of(request), request.POST
+    require(principal, "oversight.stop.view")
     services.press_stop(
-        principal=principal_of(request),
+        principal=principal,
         scope=given.get("scope", ""),
         reason=given.get("reason", ""),
         target=ObjectRef(given.get("type", ""), given.get("id", ""), label=given.get("label", "")[:200]),

@@ -24,8 +24,9 @@ SHOWN = 500
 
 
 def own_tenant(principal: Principal) -> UUID:
-    """The tenant that a page is about."""
+    """The tenant that a page is about. Raises AccessDenied where nobody is signed in."""
     if principal.tenant_id is None:
+        require(principal, "access.principal.view")
         raise InvalidInput(_("Choose a tenant first."))
     return principal.tenant_id
 

@@ -26,7 +26,9 @@ from governance.tenants.models import Tenant
 
 
 def _tenant_id(principal: Principal) -> UUID:
-    assert principal.tenant_id is not None
+    if principal.tenant_id is None:
+        require(principal, "site.console.open")
+        raise InvalidInput(_("Choose a tenant first."))
     return principal.tenant_id
 
 
