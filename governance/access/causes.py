@@ -37,7 +37,7 @@ class DecisionJudge:
 
 def _judged(cause: Cause) -> str:
     with platform_scope(), transaction.atomic():
-        suspended = Tenant.objects.filter(pk=cause.tenant_id, suspended_at__isnull=False).exists()
+        suspended = Tenant.objects.filter(id__in=[cause.tenant_id], suspended_at__isnull=False).exists()
     problem = _("The organisation is suspended.") if suspended else _objection(cause)
     if problem:
         with platform_scope(), transaction.atomic():

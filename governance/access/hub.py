@@ -58,6 +58,8 @@ class Hub:
     not touch the database, and hand over to an event loop by `call_soon_threadsafe`. One that raises is logged.
     """
 
+    _thread: threading.Thread | None
+
     def __init__(
         self, parameters: Callable[[], Mapping[str, Any]] = site_connection, *, channel: str = CHANNEL
     ) -> None:
@@ -143,7 +145,7 @@ class Hub:
         self._lock = threading.RLock()
         self._listening = threading.Event()
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
 

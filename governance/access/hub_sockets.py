@@ -82,11 +82,11 @@ class StandingConsumer(AsyncWebsocketConsumer):
         if await self._stands():
             await super().websocket_receive(message)
 
-    async def send(
+    async def send(  # type: ignore[override]  # as channels' own websocket consumer has it
         self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool | int | str = False
     ) -> None:
         if await self._stands():
-            await super().send(text_data=text_data, bytes_data=bytes_data, close=close)
+            await super().send(text_data=text_data, bytes_data=bytes_data, close=close)  # type: ignore[arg-type]
 
     async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
         if not self._over:

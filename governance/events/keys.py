@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-import requests  # type: ignore[import-untyped]
+import requests
 from django.core.cache import cache
 from django.utils.translation import gettext as _
 from jwcrypto.common import JWException

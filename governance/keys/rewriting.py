@@ -25,8 +25,13 @@ from governance.keys.streams import HEADER_BYTES, Binding, Header, open_sealed, 
 class SealedCollection(Protocol):
     """Sealed objects of one purpose. Everything is called in the tenant's row scope, inside a transaction."""
 
-    name: str
-    purpose: str
+    @property
+    def name(self) -> str:
+        """What it is called in progress and messages."""
+
+    @property
+    def purpose(self) -> str:
+        """What its data keys are for."""
 
     def count(self, tenant_id: UUID) -> int:
         """About how many objects there are."""

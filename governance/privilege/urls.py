@@ -17,7 +17,11 @@ urlpatterns = [
         name="glass-holder-remove",
     ),
     path("elevations/settings/", elevation_views.save_settings, name="privilege-settings"),
-    path("elevations/<uuid:elevation_id>/decide/", elevation_views.decide_elevation, name="page-elevation-decide"),
+    path(
+        "elevations/<uuid:elevation_id>/decide/",
+        elevation_views.decide_elevation,
+        name="page-elevation-decide",
+    ),
     path("elevations/<uuid:elevation_id>/end/", elevation_views.end, name="page-elevation-end"),
     path("elevations/<uuid:elevation_id>/review/", elevation_views.review_glass, name="glass-review"),
 ]

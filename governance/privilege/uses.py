@@ -44,7 +44,12 @@ def count(batch: Sequence[Recorded]) -> None:
     uses: dict[tuple[UUID, UUID, str, str, str], tuple[int, float]] = {}
     for recorded in batch:
         principal, decision = recorded.decision.principal, recorded.decision
-        if not recorded.enforced or not decision.allow or principal.user_id is None or principal.tenant_id is None:
+        if (
+            not recorded.enforced
+            or not decision.allow
+            or principal.user_id is None
+            or principal.tenant_id is None
+        ):
             continue
         kind, _space, name = decision.rules[0].partition(" ")
         if kind not in ("role", "grant") or not name:

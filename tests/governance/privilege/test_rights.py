@@ -81,9 +81,7 @@ def granted(caller, endpoint):
 def invoke(caller, endpoint):
     target = ObjectRef("rollouts.endpoint", str(endpoint.id), label=endpoint.name)
     with acting(caller):
-        return decide(
-            caller, "rollouts.endpoint.invoke", target, tenant_id=caller.tenant_id, enforced=True
-        )
+        return decide(caller, "rollouts.endpoint.invoke", target, tenant_id=caller.tenant_id, enforced=True)
 
 
 def uses(name) -> list[int]:
