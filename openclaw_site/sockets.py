@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from io import BytesIO
 from typing import Any
 
@@ -44,6 +45,43 @@ class _WithPrincipal:
         await self._inner(scope | known, receive, send)
 
 
+class _Link:
+    """The server's `receive` and `send`, made such that a close arrives although somebody waits to receive.
+
+    granian 2.8 sends no close frame as long as a `receive` is pending, which one always is in Channels: so that one is
+    ended first, and answered with the disconnect that follows.
+    """
+
+    def __init__(self, receive: Any, send: Any) -> None:
+        self._receive, self._send = receive, send
+        self._waiting: asyncio.Task[Any] | None = None
+        self._code: int | None = None
+
+    async def receive(self) -> Any:
+        """The next message; after a close of our own, the disconnect."""
+        if self._code is None:
+            self._waiting = asyncio.ensure_future(self._next())
+            try:
+                await asyncio.wait({self._waiting})
+            finally:
+                self._waiting.cancel()
+            if not self._waiting.cancelled():
+                return self._waiting.result()
+        return {"type": "websocket.disconnect", "code": self._code or 1005}
+
+    async def send(self, message: Any) -> None:
+        """Pass a message on."""
+        if message["type"] == "websocket.close":
+            self._code = message.get("code") or 1000
+            if self._waiting is not None and not self._waiting.done():
+                self._waiting.cancel()
+                await asyncio.wait({self._waiting})
+        await self._send(message)
+
+    async def _next(self) -> Any:
+        return await self._receive()
+
+
 class PrincipalSocket:
     """`scope["principal"]` and `scope["credential"]` for every consumer; a foreign Origin never gets that far.
 
@@ -55,9 +93,10 @@ class PrincipalSocket:
         self._validated = AllowedHostsOriginValidator(self._with_principal)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        link = _Link(receive, send)
         headers = dict(scope["headers"])
         scheme = headers.get(b"authorization", b"").partition(b" ")[0].decode("latin-1").lower()
         if b"origin" not in headers and scheme in SCHEMES:
-            await self._with_principal(scope, receive, send)
+            await self._with_principal(scope, link.receive, link.send)
         else:
-            await self._validated(scope, receive, send)
+            await self._validated(scope, link.receive, link.send)

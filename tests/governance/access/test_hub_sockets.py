@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from types import SimpleNamespace
 
@@ -150,6 +151,27 @@ async def test_a_token_that_is_not_good_is_nobodys(bearer):
     socket = await connect((b"authorization", b"Bearer wrong"), origin=False)
     assert (await socket.receive_output(DEADLINE_S))["type"] == "websocket.accept"
     assert await ended(socket) == REFUSED
+
+
+async def test_a_close_arrives_although_the_consumer_waits_for_messages(cookie):
+    """granian sends no close while a `receive` is pending; this server does not, either."""
+    listening, closed = asyncio.Lock(), asyncio.Event()
+    messages = asyncio.Queue()
+    messages.put_nowait({"type": "websocket.connect"})
+
+    async def receive():
+        async with listening:
+            return await messages.get()
+
+    async def send(message):
+        if message["type"] == "websocket.close":
+            async with listening:
+                closed.set()
+
+    headers = [(b"host", b"testserver"), (b"origin", b"http://testserver")]
+    scope = {"type": "websocket", "path": "/ws/probe/", "query_string": b"", "headers": headers}
+    await asyncio.wait_for(site()(scope | {"subprotocols": []}, receive, send), DEADLINE_S)
+    assert closed.is_set()
 
 
 async def disable(admin, org):
