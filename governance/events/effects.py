@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from oauth2_provider.models import get_access_token_model, get_refresh_token_model
 
 from governance.access.broadcast import announce
-from governance.access.models import RegisteredDevice, TokenBinding
+from governance.access.devices import set_posture
+from governance.access.models import TokenBinding
 from governance.access.signals import SESSION_FACTOR
 from governance.events.models import Transmitter
 from governance.events.subjects import devices
@@ -22,14 +24,14 @@ from governance.events.tokens import SecurityEvent
 from governance.identity.models import UserSession
 from governance.identity.services.sessions import end_everywhere
 from governance.identity.sessions import STORED
-from governance.principals import Factor, Principal
+from governance.principals import SYSTEM, Device, Factor, Principal
 from governance.tenants.models import User
 
 CAEP = "https://schemas.openid.net/secevent/caep/event-type/"
 VERIFICATION = "https://schemas.openid.net/secevent/ssf/event-type/verification"
 POSTURES = {
-    "compliant": RegisteredDevice.Posture.COMPLIANT,
-    "not-compliant": RegisteredDevice.Posture.NOT_COMPLIANT,
+    "compliant": Device.COMPLIANT,
+    "not-compliant": Device.NOT_COMPLIANT,
 }
 
 
@@ -116,10 +118,21 @@ def _set_postures(
     if posture is None:
         return []
     done = []
-    for device in devices(event.subject, transmitter.tenant_id, users).select_for_update(of=("self",)):
-        device.posture, device.posture_at, device.source = posture, timezone.now(), transmitter.name
-        device.save(update_fields=["posture", "posture_at", "source"])
-        done.append(_("device %(device)s: %(posture)s") % {"device": device.name, "posture": posture.label})
+    told_at = datetime.fromtimestamp(_when(event, payload), tz=UTC)
+    for device in devices(event.subject, transmitter.tenant_id, users):
+        known = set_posture(
+            principal=replace(SYSTEM, label=transmitter.name),
+            device_id=device.pk,
+            posture=posture,
+            source=transmitter.name,
+            at=told_at,
+        )
+        if known.posture_at != told_at:  # newer news had come before
+            continue
+        done.append(
+            _("device %(device)s: %(posture)s")
+            % {"device": device.name, "posture": known.get_posture_display()}
+        )
     return done
 
 
@@ -131,6 +144,13 @@ EFFECTS: dict[str, Effect] = {
     f"{CAEP}device-compliance-change": _set_postures,
 }
 ABOUT_DEVICES = f"{CAEP}device-compliance-change"
+
+
+def _when(event: SecurityEvent, payload: Mapping[str, Any]) -> float:
+    """When it happened: the event's own time where it is one, and never after it was told."""
+    at = payload.get("event_timestamp")
+    known = isinstance(at, int | float) and not isinstance(at, bool) and 0 < at < event.issued_at
+    return float(at) if known else event.issued_at  # type: ignore[arg-type]
 
 
 def _delete_tokens(user_id: UUID, tenant_id: UUID) -> int:

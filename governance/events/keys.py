@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import requests
@@ -19,7 +18,7 @@ from governance.identity.fetch import GuardedSession
 
 MAX_KEYS = 50
 REMEMBERED_S = 3600
-# An unknown key is asked for at most this often: a forger must not make us ask on every try.
+# The address is asked at most this often: a forger must not make us ask on every try.
 ASKED_AGAIN_S = 60
 SECRET_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth"})
 
@@ -51,20 +50,17 @@ def keys_for(transmitter: Transmitter, header: Header) -> list[JWK]:
     if transmitter.jwks is not None:
         return checked_keys(transmitter.jwks)
     name = f"openclaw:events:keys:{transmitter.pk}"
-    known = cache.get(name)
-    if known is not None:
-        keys = checked_keys(known["jwks"])
-        if candidates(keys, header) or time.time() - known["at"] < ASKED_AGAIN_S:
-            return keys
+    remembered = cache.get(name)
+    keys = checked_keys(remembered) if remembered is not None else []
+    if candidates(keys, header) or not cache.add(f"{name}:asked", True, ASKED_AGAIN_S):
+        return keys
     fetched = _fetch(transmitter)
-    keys = checked_keys(fetched)
-    cache.set(name, {"jwks": fetched, "at": time.time()}, REMEMBERED_S)
+    try:
+        keys = checked_keys(fetched)
+    except InvalidInput as error:
+        raise SetRefused("invalid_key", "the transmitter's address has no keys that are accepted") from error
+    cache.set(name, fetched, REMEMBERED_S)
     return keys
-
-
-def forget(transmitter: Transmitter) -> None:
-    """Ask for the keys anew at the next event."""
-    cache.delete(f"openclaw:events:keys:{transmitter.pk}")
 
 
 def as_json(keys: list[JWK]) -> dict[str, Any]:

@@ -35,6 +35,14 @@ def test_missing_workers_make_it_unhealthy_but_do_not_take_the_site_out(monkeypa
     assert body["parts"]["workers"].startswith("no worker for ")
 
 
+def test_a_site_that_does_not_hear_of_changes_says_so_and_goes_on(monkeypatch):
+    monkeypatch.setitem(readiness.PROBES, "inference", lambda: "ok")
+    body = Client().get("/health/ready").json()
+    assert body["ready"] is True
+    assert body["healthy"] is False
+    assert body["parts"]["changes"] == "changes are not heard of; cached answers live 1 s"
+
+
 @pytest.mark.parametrize("header", ["", "Bearer wrong"])
 def test_metrics_are_closed_to_others(header):
     assert Client().get("/metrics", headers={"Authorization": header}).status_code == 401
