@@ -56,7 +56,7 @@ def rights(tenant_id: UUID, *, account_ids: Iterable[UUID] | None = None, object
 
     Costs five queries and one per kind of object, however many rights there are.
     """
-    memberships = Membership.in_force.filter(tenant_id=tenant_id).select_related("user")
+    memberships = Membership.in_force.filter(tenant_id=tenant_id).select_related("user__service_application")
     if account_ids is not None:
         memberships = memberships.filter(user_id__in=list(account_ids))
     accounts = {membership.user_id: membership.user for membership in memberships}
