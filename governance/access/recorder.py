@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
+
 from governance.decision import Decision
 
 log = logging.getLogger(__name__)
@@ -108,7 +110,7 @@ class Recorder:
             return
         for sink in self._sinks:
             try:
-                sink(batch)
+                _handed_over(sink, batch)
             except Exception:
                 log.exception("recorded decisions could not be kept")
 
@@ -125,6 +127,14 @@ class Recorder:
         while True:
             self._wake.wait(self._flush_s)
             self.flush()
+
+
+def _handed_over(sink: Sink, batch: Sequence[Recorded]) -> None:
+    """Once more where the connection went away meanwhile: a worker closes its pool between two tasks."""
+    try:
+        sink(batch)
+    except (OperationalError, InterfaceError):
+        sink(batch)
 
 
 def _facts_of_the_moment(request: dict[str, Any]) -> str:

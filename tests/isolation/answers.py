@@ -19,6 +19,9 @@ VOLATILE = (
     (re.compile(r'name="csrfmiddlewaretoken" value="[^"]*"'), "csrf"),
     (re.compile(r'X-CSRFToken": "[^"]*"'), "csrf"),
     (re.compile(r'nonce="[^"]*"'), "nonce"),
+    # Figures of the last quarter of an hour, which fall as it passes.
+    (re.compile(r'(?:Requests per second|Latency[^<]*|Errors[^<]*)</dt><dd class="value">[^<]*'), "a figure"),
+    (re.compile(r"(?:, top|highest|lowest) [\d.]+(?: ms)?"), "a figure"),
     (re.compile(r'points="[^"]*"'), "a curve that moves with the clock"),
     (re.compile(r"\b(?:now|just now|(?:\d+|an?)\W{1,6}(?:second|minute)s?(?:\W{1,6}ago)?)\b"), "a moment"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)?"), "a time"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from django.db import OperationalError
 
 from governance.access.recorder import Recorder
 from governance.decision import Decision
@@ -55,6 +56,21 @@ def test_a_sink_that_fails_takes_nothing_from_the_others(recorder, caplog):
     recorder.flush()
     assert len(seen) == 1
     assert "could not be kept" in caplog.text
+
+
+def test_a_connection_that_went_away_between_two_tasks_costs_nothing(recorder, caplog):
+    seen = []
+
+    def closed_once(batch):
+        seen.append(len(batch))
+        if len(seen) == 1:
+            raise OperationalError("the pool is closed")
+
+    recorder.subscribe(closed_once)
+    recorder.note(YES, {})
+    recorder.flush()
+    assert seen == [1, 1]
+    assert not caplog.text
 
 
 def test_without_a_sink_nothing_is_buffered(recorder):

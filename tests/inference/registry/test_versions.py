@@ -54,6 +54,7 @@ def test_a_version_is_kept_under_its_digest(admin, org):
     assert version.artifact.stat().st_mode & 0o777 == 0o400
     with tenant_context(org.id), transaction.atomic():
         steps = list(AuditEntry.objects.order_by("sequence").values_list("action", flat=True))
+    steps = [step for step in steps if step.startswith("registry.")]
     assert steps[-2:] == ["registry.version.register", "registry.version.ready"]
 
 

@@ -245,7 +245,7 @@ def test_a_revocation_is_felt_although_the_listener_lost_its_connection(
         ended = connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'openclaw listener'"
         ).fetchall()
-    assert ended == [(True,)]
+    assert (True,) in ended
     house.do("revoke_invoke", application_id=house.application.id)
     becomes(403, infer)
     deadline = time.monotonic() + 5

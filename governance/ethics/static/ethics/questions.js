@@ -12,8 +12,8 @@
     if (when.question) return answers(when.question).some((value) => when.includes.includes(value));
     return false;
   };
-  const fields = [...document.querySelectorAll("[data-question][data-when]")];
-  const refresh = () => fields.forEach((field) => (field.hidden = !holds(JSON.parse(field.dataset.when))));
+  const fields = [...document.querySelectorAll("[data-question][data-asked-if]")];
+  const refresh = () => fields.forEach((field) => (field.hidden = !holds(JSON.parse(field.dataset.askedIf))));
   document.addEventListener("change", (event) => {
     const input = event.target;
     const field = input.closest?.("[data-question]");
