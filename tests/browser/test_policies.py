@@ -34,7 +34,7 @@ def test_from_a_draft_to_a_refusal_that_explains_itself(org, member, open_as, ke
     expect(author.locator("#problems")).to_contain_text("The text is good")
     author.wait_for_timeout(900)  # what was decided is written every two seconds
     panel = author.locator("#report")
-    for _again in range(8):
+    for _again in range(30):
         author.get_by_role("button", name="Ask the recorded decisions again").click()
         expect(panel).to_contain_text("Looked at")
         if "carl" in panel.inner_text():
@@ -63,7 +63,13 @@ def test_from_a_draft_to_a_refusal_that_explains_itself(org, member, open_as, ke
     assert scientist.evaluate("document.documentElement.scrollWidth") <= 390
 
     author.goto("/console/policies/decisions/")
-    author.get_by_role("link", name=re.compile("rollouts.endpoint.view")).first.click()
+    refused = author.get_by_role("link", name=re.compile("rollouts.endpoint.view")).first
+    for _again in range(40):  # written every two seconds, and the page does not reload itself
+        if refused.is_visible():
+            break
+        author.wait_for_timeout(500)
+        author.reload()
+    refused.click()
     expect(author.get_by_text("The policy in full")).to_be_visible()
     keep(author, "why-refused")
     author.goto("/console/policies/shipped/")

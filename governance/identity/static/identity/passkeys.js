@@ -1,5 +1,6 @@
 // Passkeys: a form with data-passkey="get" or "create" asks the browser before it is sent. The question stands in
-// data-options (JSON), or is fetched from data-options-url. Needs allauth's webauthn-json.js.
+// data-options (JSON), or is fetched from data-options-url. Needs allauth's webauthn-json.js. The form's button comes
+// disabled: pressed before this script has run, it would send a form without a credential.
 "use strict";
 
 for (const form of document.querySelectorAll("form[data-passkey]")) {
@@ -9,7 +10,6 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
   };
   if (!window.webauthnJSON || !window.webauthnJSON.supported()) {
     tell(form.dataset.unsupported);
-    form.querySelector("button[type=submit]").disabled = true;
     continue;
   }
   form.addEventListener("submit", async (event) => {
@@ -32,4 +32,5 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
       tell(form.dataset.failed);
     }
   });
+  form.querySelector("button[type=submit]").disabled = false;
 }
