@@ -35,7 +35,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
     recorder.background = False  # its thread would not see a test's transaction
     config.stash[_services] = services
+    _hash_passwords_cheaply()
     _prove_forced_logins()
+
+
+def _hash_passwords_cheaply() -> None:
+    """The product's own hasher at its lowest cost: nobody attacks these passwords, and every test makes people."""
+    from django.contrib.auth.hashers import Argon2PasswordHasher
+
+    Argon2PasswordHasher.time_cost = 1
+    Argon2PasswordHasher.memory_cost = 8
+    Argon2PasswordHasher.parallelism = 1
 
 
 def _prove_forced_logins() -> None:
