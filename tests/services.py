@@ -61,7 +61,13 @@ class TestServices:
         )
 
     def truncate(self) -> None:
-        """Empty every table but the migrations' own records, as the superuser: the app role may not, by design."""
+        """Empty every table but the migrations' own records, as the superuser: the app role may not, by design.
+
+        Processes that outlive a test (the browser tests' site) are told that whatever they remember is doubtful.
+        """
+        from governance.access.broadcast import CHANNEL
+        from governance.access.hub import EVERYTHING
+
         keep = ("django_migrations", "django_content_type", "auth_permission")
         dsn = self.postgres.superuser_dsn.replace("/postgres?", f"/{DATABASE}?")
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -72,6 +78,7 @@ class TestServices:
             ).fetchall()
             for (table,) in rows:
                 connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+            connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, f"{EVERYTHING}:"])
 
     def stop(self) -> None:
         """Stop what was started and remove the folder."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
 
 from governance.decision import Decision
 
@@ -130,10 +130,10 @@ class Recorder:
 
 
 def _handed_over(sink: Sink, batch: Sequence[Recorded]) -> None:
-    """Once more where the connection went away meanwhile: a worker closes its pool between two tasks."""
+    """Once more where the connection went away meanwhile (a worker closes its pool between two tasks), or a tenant."""
     try:
         sink(batch)
-    except (OperationalError, InterfaceError):
+    except (OperationalError, InterfaceError, IntegrityError):
         sink(batch)
 
 

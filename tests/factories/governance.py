@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable
+from uuid import UUID
 
 from django.db import transaction
 
@@ -17,6 +18,8 @@ from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership, Tenant, User
 
 PASSWORD = "correct horse battery staple"
+# The same in every test: the browser tests' site is one process for all of them, and remembers its platform's tenant.
+PLATFORM_ID = UUID("01970000-0000-7000-8000-000000000001")
 
 
 def proven() -> Signals:
@@ -26,8 +29,11 @@ def proven() -> Signals:
 
 def make_tenant(slug: str, *, kind: str) -> Tenant:
     """A tenant, made once per slug within a test."""
+    defaults: dict[str, object] = {"name": slug.title()}
+    if kind == Tenant.Kind.PLATFORM:
+        defaults["id"] = PLATFORM_ID
     with platform_scope(), transaction.atomic():
-        tenant, _created = Tenant.objects.get_or_create(slug=slug, kind=kind, defaults={"name": slug.title()})
+        tenant, _created = Tenant.objects.get_or_create(slug=slug, kind=kind, defaults=defaults)
     if kind == Tenant.Kind.PLATFORM:
         platform_tenant_id.cache_clear()
     return tenant
