@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from guardian.models import UserObjectPermission
 
 from governance.access.decisions import require
+from governance.access.grants import grants_in
 from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.principals import SYSTEM, Principal, Role
@@ -150,12 +151,13 @@ def _remove(
         gone = _remove_role(tenant_id, account, name)
     else:
         app_label, _dot, codename = name.partition(".")
-        gone, _kinds = UserObjectPermission.objects.filter(
+        held = UserObjectPermission.objects.filter(
             user=account,
             object_pk=object_id,
             permission__codename=codename,
             permission__content_type__app_label=app_label,
-        ).delete()
+        )
+        gone = _remove_grants(grants_in(held, tenant_id))
     if not gone:
         raise NotFound(_("The account does not have this right (any more)."))
     record(
@@ -166,6 +168,11 @@ def _remove(
         reason=reason,
         details={"right": name, "object": object_id},
     )
+
+
+def _remove_grants(rows: list[UserObjectPermission]) -> int:
+    gone, _kinds = UserObjectPermission.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    return gone
 
 
 def _remove_role(tenant_id: UUID, account: User, role: str) -> int:

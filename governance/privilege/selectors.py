@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q, QuerySet
 from guardian.models import UserObjectPermission
 
+from governance.access.grants import objects_of
 from governance.privilege.models import (
     BreakGlassHolder,
     Elevation,
@@ -70,9 +69,12 @@ def rights(tenant_id: UUID, *, account_ids: Iterable[UUID] | None = None, object
     if object_id:
         grants = grants.filter(object_pk=object_id)
     rows = list(grants)
-    labels = _labels(rows)
+    objects = objects_of(rows, tenant_id)
     found = [] if object_id else [_of_membership(membership, uses) for membership in memberships]
-    found += [_of_grant(row, accounts[row.user_id], labels, uses) for row in rows]
+    # An account may have grants of other tenants, too; they are nobody's business here.
+    for row in rows:
+        if (item := objects.get((row.content_type_id, row.object_pk))) is not None:
+            found.append(_of_grant(row, accounts[row.user_id], str(item), uses))
     return sorted(
         found,
         key=lambda right: (right.account.is_service_account, right.account.username, right.kind, right.name),
@@ -95,7 +97,7 @@ def _of_membership(membership: Membership, uses: dict[tuple[UUID, str, str, str]
 def _of_grant(
     row: UserObjectPermission,
     account: User,
-    labels: dict[tuple[int, str], str],
+    label: str,
     uses: dict[tuple[UUID, str, str, str], RightUse],
 ) -> Right:
     content_type = row.permission.content_type
@@ -107,25 +109,11 @@ def _of_grant(
         name=name,
         object_type=f"{content_type.app_label}.{content_type.model}",
         object_id=row.object_pk,
-        object_label=labels.get((row.content_type_id, row.object_pk), ""),
+        object_label=label,
         count=use.count if use else 0,
         watched_since=use.first_seen_at if use else None,
         last_used_at=use.last_used_at if use else None,
     )
-
-
-def _labels(rows: Iterable[UserObjectPermission]) -> dict[tuple[int, str], str]:
-    """The names of the objects that the caller may see, by content type and id."""
-    wanted: dict[int, set[str]] = defaultdict(set)
-    for row in rows:
-        wanted[row.content_type_id].add(row.object_pk)
-    found: dict[tuple[int, str], str] = {}
-    for type_id, ids in wanted.items():
-        model = ContentType.objects.get_for_id(type_id).model_class()
-        if model is not None:
-            for item in model._default_manager.filter(pk__in=ids):
-                found[type_id, str(item.pk)] = str(item)
-    return found
 
 
 def elevations(*, tenant_id: UUID, person_id: UUID | None = None) -> QuerySet[Elevation]:

@@ -235,3 +235,54 @@ def test_the_review_by_person_and_by_thing(admin, caller, granted, other_org, pr
     )
     assert taken.status_code == 204
     assert not invoke(caller, granted).allow
+
+
+@pytest.fixture
+def shared(caller, granted, other_org, principal_for):
+    """The granted caller is a member of a second tenant, too; that tenant's administrator."""
+    with platform_scope(), transaction.atomic():
+        Membership.objects.create(user_id=caller.user_id, tenant=other_org, role=Role.DEVELOPER)
+    return principal_for(other_org, Role.TENANT_ADMIN)
+
+
+@pytest.mark.usefixtures("valkey")
+def test_a_grant_of_another_tenant_is_neither_told_nor_taken(caller, granted, shared, other_org, admin):
+    with acting(shared):
+        assert [r.name for r in selectors.rights(other_org.id, account_ids=[caller.user_id])] == ["developer"]
+        assert selectors.rights(other_org.id, object_id=str(granted.id)) == []
+        with pytest.raises(NotFound):
+            removing.remove_right(
+                principal=shared,
+                tenant_id=other_org.id,
+                account_id=caller.user_id,
+                kind=RightKind.GRANT,
+                name=INVOKE,
+                object_id=str(granted.id),
+                reason="not ours",
+            )
+    browser = Client()
+    browser.force_login(
+        User.objects.get(pk=shared.user_id), backend="django.contrib.auth.backends.ModelBackend"
+    )
+    for path in ("/console/privilege/", "/api/v1/access-review/"):
+        said = browser.get(path).content.decode()
+        assert caller.label in said
+        assert INVOKE not in said
+        assert str(granted.id) not in said
+    assert has_grant(user_id=caller.user_id, permission=INVOKE, object_id=str(granted.id))
+    with acting(admin):
+        assert INVOKE in {right.name for right in selectors.rights(admin.tenant_id)}
+
+
+def test_a_grant_of_another_tenant_is_not_proposed_for_removal(caller, granted, shared, admin):
+    removing.propose_removals()
+    aged(100)
+    removing.propose_removals()
+    assert INVOKE not in {name for _who, name in proposed(shared)}
+    assert INVOKE in {name for _who, name in proposed(admin)}
+
+
+def test_the_platforms_view_of_a_tenant_has_that_tenants_grants_only(caller, granted, shared, other_org):
+    with platform_scope(), transaction.atomic():
+        assert INVOKE not in {right.name for right in selectors.rights(other_org.id)}
+        assert INVOKE in {right.name for right in selectors.rights(caller.tenant_id)}
