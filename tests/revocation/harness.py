@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from governance.tenants.models import Tenant, User
     from inference.registry.models import ModelVersion
     from inference.rollouts.models import Endpoint
+    from marketplace.catalog.models import PluginVersion
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 120.0
@@ -158,13 +159,15 @@ class House:
         from tests.factories.inference import looping_model, make_endpoint, make_version
 
         self.site = processes
-        make_tenant("platform", kind="platform")
+        self.platform: Tenant = make_tenant("platform", kind="platform")
         self.tenant: Tenant = make_tenant("bank", kind="organisation")
         self.admin: User = make_member(self.tenant, Role.TENANT_ADMIN)
         self.version: ModelVersion = make_version(self.principal)
         self.endpoint: Endpoint = make_endpoint(self.principal, self.version)
-        slow = make_version(self.principal, model="slow", artifact=looping_model(TRIPS))
-        self.slow: Endpoint = make_endpoint(self.principal, slow, name="slow")
+        self.slow_version: ModelVersion = make_version(
+            self.principal, model="slow", artifact=looping_model(TRIPS)
+        )
+        self.slow: Endpoint = make_endpoint(self.principal, self.slow_version, name="slow")
 
     @property
     def principal(self) -> Principal:
@@ -173,6 +176,53 @@ class House:
         from tests.factories.governance import proven
 
         return principal_for_user(self.admin, tenant_id=self.tenant.id, signals=proven())
+
+    @property
+    def platform_principal(self) -> Principal:
+        """An administrator of the platform."""
+        from governance.access.principals import principal_for_user
+        from governance.principals import Role
+        from tests.factories.governance import make_member, proven
+
+        user = make_member(self.platform, Role.PLATFORM_ADMIN)
+        return principal_for_user(user, tenant_id=self.platform.id, signals=proven())
+
+    def plugin(self) -> PluginVersion:
+        """A published plugin version that brought both models, as installed in the tenant."""
+        from governance.ids import uuid7
+        from marketplace.catalog.models import Partner, Plugin, PluginVersion
+        from marketplace.installs.models import Installation
+        from tests.factories.governance import make_tenant
+
+        acme = make_tenant("acme", kind="partner")
+        partner = Partner.objects.create(tenant=acme, slug="acme")
+        plugin = Plugin.objects.create(tenant=acme, partner=partner, slug="models")
+        version = PluginVersion.objects.create(
+            tenant=acme,
+            plugin=plugin,
+            version="1.0.0",
+            state=PluginVersion.State.PUBLISHED,
+            sha256="0" * 64,
+            size_bytes=1,
+            manifest={},
+            risk_level=PluginVersion.Risk.LOW,
+            purpose="test",
+            submission_id=uuid7(),
+            archive_path="none",
+        )
+        Installation.objects.create(
+            tenant=self.tenant,
+            plugin=plugin,
+            version=version,
+            active_version=version,
+            state=Installation.State.ACTIVE,
+            requested_by=self.admin,
+            produced=[
+                {"kind": "model_version", "id": str(made.id), "version": version.version}
+                for made in (self.version, self.slow_version)
+            ],
+        )
+        return version
 
     def developer(self) -> Credential:
         """A person who signed in, with an open page and a running batch job."""

@@ -13,6 +13,7 @@ from governance.access.services import disable_application, set_user_active, sus
 from governance.principals import SYSTEM
 from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.models import Membership
+from marketplace.catalog.services import block_version
 from tests.revocation.harness import Credential, House, until
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
@@ -58,12 +59,9 @@ def remove_grants(house: House, credential: Credential) -> None:
             )
 
 
-def hold_plugin(house: House, credential: Credential) -> None:
-    """What a blocked or suspended plugin comes down to: its models are held."""
-    from inference.registry.services import hold_version
-
-    with tenant_context(house.tenant.id):
-        hold_version(principal=SYSTEM, version_id=house.version.id, reason="test")
+def block_plugin(house: House, credential: Credential) -> None:
+    """The plugin that brought the models is blocked, for every tenant that installed it."""
+    block_version(principal=house.platform_principal, version_id=house.plugin().id, reason="test")
 
 
 @pytest.fixture
@@ -126,8 +124,13 @@ def test_a_grant_that_was_removed_ends_what_rested_on_it(house: House, program: 
     assert "grant" in program.job()["error"]
 
 
-def test_a_plugin_that_was_held_answers_nowhere(house: House, program: Credential) -> None:
-    revoked_everywhere(house, program, hold_plugin, spared=("REST", "socket", "job"))
+def test_a_plugin_that_was_blocked_answers_nowhere_and_its_running_job_ends(
+    house: House, program: Credential
+) -> None:
+    """Seeing the job, and why it ended, stays."""
+    revoked_everywhere(house, program, block_plugin, spared=("REST",))
+    assert program.job()["state"] == "failed"
+    assert "out of service" in program.job()["error"]
 
 
 @pytest.mark.parametrize(("who", "revoke"), [("person", disable_user), ("program", disable_program)])

@@ -28,6 +28,7 @@ from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from inference.serving.batch import files
 from inference.serving.batch.events import publish
+from inference.serving.batch.in_service import OutOfService, require_in_service
 from inference.serving.batch.reading import RawRow, UnreadableFile, read_header, read_rows
 from inference.serving.batch.services import end_job, send
 from inference.serving.batch.states import JOB_STATES, SHARD_STATES
@@ -88,7 +89,10 @@ def plan(job_id: UUID) -> None:
 
 
 def claim(shard_id: UUID) -> Lease | None:
-    """Lease a shard that waits, or whose last lease ran out. None when there is nothing to do."""
+    """Lease a shard that waits, or whose last lease ran out. None when there is nothing to do.
+
+    A job whose model was taken out of service meanwhile fails here, with the reason.
+    """
     with transaction.atomic():
         rows = BatchShard.objects.filter(pk=shard_id).values_list("job_id", flat=True)
         job = _lock_job(rows[0]) if rows else None
@@ -105,6 +109,12 @@ def claim(shard_id: UUID) -> Lease | None:
                 shard, job, f"Rows {shard.first_row} and on were given up after {MAX_ATTEMPTS} attempts."
             )
             return None
+        job = BatchJob.objects.select_related("endpoint", "model_version").get(pk=job.id)
+        try:
+            require_in_service(job.model_version)
+        except OutOfService as error:
+            _fail_shard(shard, job, str(error))
+            return None
         SHARD_STATES.check(shard.state, Shard.RUNNING)
         shard.state = Shard.RUNNING
         shard.attempts += 1
@@ -112,7 +122,6 @@ def claim(shard_id: UUID) -> Lease | None:
         shard.lease_until = _lease_end(now)
         shard.rows_done = shard.rows_bad = 0
         shard.save(update_fields=["state", "attempts", "lease_token", "lease_until", "rows_done", "rows_bad"])
-        job = BatchJob.objects.select_related("endpoint", "model_version").get(pk=job.id)
     return Lease(shard=shard, job=job, token=shard.lease_token)
 
 

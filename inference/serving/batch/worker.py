@@ -15,6 +15,7 @@ from django.conf import settings
 
 from governance.tenants.checkpoints import checkpoint
 from inference.serving.batch import files, progress
+from inference.serving.batch.in_service import OutOfService, require_in_service
 from inference.serving.batch.progress import Lease
 from inference.serving.batch.reading import Place, RawRow, UnreadableFile, read_header, read_rows
 from inference.serving.batch.rows import BadRow, predict_rows, result_line, tensors_of_row, values_of
@@ -48,6 +49,9 @@ def run_shard(shard_id: UUID) -> None:
         written = files.write_whole(path, shard_rows.lines())
     except LeaseLost:
         log.info("shard %s: the lease is gone, the work is dropped", shard_id)
+        return
+    except OutOfService as error:
+        progress.give_up(lease, str(error))
         return
     except LoadError as error:
         progress.give_up(lease, f"Version {version.version} cannot be loaded: {error}")
@@ -83,7 +87,10 @@ class _Rows:
             self._columns = read_header(files.input_path(self._lease.job))
 
     def lines(self) -> Iterator[bytes]:
-        """Every row's line, in order. Raises LeaseLost, Revoked, and ValueError when the file is not as planned."""
+        """Every row's line, in order.
+
+        Raises LeaseLost, Revoked, OutOfService, and ValueError when the file is not as planned.
+        """
         shard, job = self._lease.shard, self._lease.job
         place = Place(shard.byte_start, shard.first_row, shard.first_line, shard.byte_end)
         rows = read_rows(files.input_path(job), job.format, place)
@@ -93,6 +100,7 @@ class _Rows:
             yield self._step(step)
             self.done += len(step)
             checkpoint(self._cause)
+            require_in_service(job.model_version)
             now = time.monotonic()
             if now - started < STEP_S:
                 size = min(2 * size, MAX_TOGETHER)

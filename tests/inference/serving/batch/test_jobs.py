@@ -16,11 +16,13 @@ from django.utils import timezone
 from prometheus_client import generate_latest
 
 from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, TooLarge
-from governance.principals import Role
+from governance.principals import SYSTEM, Role
 from governance.tenants.context import tenant_context
+from inference.registry.services import hold_version
 from inference.rollouts.services import grant_invoke
-from inference.serving.batch import files, progress, worker
+from inference.serving.batch import files, in_service, progress, worker
 from inference.serving.batch.retention import drop_old_jobs
+from inference.serving.batch.rows import predict_rows
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
 from inference.serving.batch.states import JOB_STATES, SHARD_STATES
 from inference.serving.models import BatchJob, BatchShard
@@ -242,6 +244,40 @@ def test_a_model_that_is_gone_fails_the_job_with_a_reason(admin, endpoint, org):
     artifact.unlink()
     done = compute(job)
     assert done.state == "failed" and "cannot be loaded" in done.error
+
+
+def test_a_model_that_was_taken_out_of_service_computes_nothing(admin, endpoint, org):
+    job = start(admin, rows(3))
+    hold(job)
+    done = compute(job)
+    assert done.state == "failed"
+    assert "out of service" in done.error
+    with tenant_context(org.id), transaction.atomic():
+        assert [shard.attempts for shard in done.shards.all()] == [0]
+
+
+def test_a_model_that_is_taken_out_of_service_stops_between_two_steps(admin, endpoint, org, monkeypatch):
+    job = start(admin, rows(40))
+    computed = []
+
+    def predict(*args, **kwargs):
+        computed.append(1)
+        if len(computed) == 2:
+            hold(job)
+            in_service._states.forget()  # what the announcement does in a process that listens
+        return predict_rows(*args, **kwargs)
+
+    monkeypatch.setattr(worker, "predict_rows", predict)
+    done = compute(job)
+    assert (done.state, len(computed)) == ("failed", 2)
+    assert "out of service" in done.error
+    kept = {path.name for path in files.result_path(job).parent.rglob("*") if path.is_file()}
+    assert kept == {"input.jsonl"}, "nothing half-done is kept"
+
+
+def hold(job):
+    with tenant_context(job.tenant_id):
+        hold_version(principal=SYSTEM, version_id=job.model_version_id, reason="a finding")
 
 
 def test_cancelling_stops_the_shards(admin, endpoint, org, principal_for):
