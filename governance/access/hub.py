@@ -65,6 +65,7 @@ class Hub:
     ) -> None:
         self._parameters = parameters
         self._channel = channel
+        self._caches: tuple[Callback, ...] = ()
         self._subscribers: tuple[Callback, ...] = ()
         self._state_subscribers: tuple[StateCallback, ...] = ()
         self.generation = 0
@@ -88,6 +89,16 @@ class Hub:
         with self._lock:
             self._subscribers = (*self._subscribers, callback)
         return lambda: self._drop(callback)
+
+    def subscribe_cache(self, forget: Callback) -> None:
+        """Call `forget(topic, key)` for every change, for good, before anybody else hears of it; see `dispatch`."""
+        with self._lock:
+            self._caches = (*self._caches, forget)
+
+    @property
+    def forgetting(self) -> bool:
+        """Whether a change is being told to the caches now: what is read meanwhile must not be remembered."""
+        return self._forgetting > 0
 
     def subscribe_state(self, callback: StateCallback) -> Forget:
         """Call `callback(connected)` now and whenever it changes. Returns what ends it."""
@@ -123,13 +134,22 @@ class Hub:
             thread.join(CONNECT_S)
 
     def dispatch(self, topic: str, key: str) -> None:
-        """Tell every subscriber of this process, as if it had been announced."""
+        """Tell every subscriber of this process, as if it had been announced.
+
+        One answer may be made of another (a judgement of the policies in force), so whichever cache forgot first could
+        fill itself again from one that has not yet. Therefore all of them forget, keep nothing while `forgetting`,
+        and forget once more what was begun in between; only then does anybody hear who asks again.
+        """
         self.generation += 1
-        for callback in self._subscribers:
-            try:
-                callback(topic, key)
-            except Exception:
-                log.exception("a subscriber failed on %s", topic)
+        with self._lock:
+            self._forgetting += 1
+        try:
+            for _round in range(2):
+                self._call(self._caches, topic, key)
+        finally:
+            with self._lock:
+                self._forgetting -= 1
+        self._call(self._subscribers, topic, key)
 
     def forget_parent(self) -> None:
         """After a fork: the thread and its connection are the parent's. Subscribers stay; `start` listens anew.
@@ -141,8 +161,17 @@ class Hub:
 
     # --- The thread --------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def _call(callbacks: tuple[Callback, ...], topic: str, key: str) -> None:
+        for callback in callbacks:
+            try:
+                callback(topic, key)
+            except Exception:
+                log.exception("a subscriber failed on %s", topic)
+
     def _begin_anew(self) -> None:
         self._lock = threading.RLock()
+        self._forgetting = 0
         self._listening = threading.Event()
         self._stopping = threading.Event()
         self._thread = None

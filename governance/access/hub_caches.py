@@ -20,7 +20,8 @@ V = TypeVar("V")
 class HeardCache(Generic[K, V]):
     """Bounded, least recently used out first; forgets everything when one of `topics` is announced.
 
-    An answer is believed for `hub.max_age_s`, `max_age_s` at most. What was being loaded while an announcement came is
+    An answer is believed for `hub.max_age_s`, `max_age_s` at most, and never after `ends(answer)` (seconds since the
+    epoch), where it ends by itself. What was being loaded while an announcement came is
     handed out once and not kept; neither is what a transaction read that has written something, for it may yet be
     rolled back.
     """
@@ -32,35 +33,42 @@ class HeardCache(Generic[K, V]):
         max_age_s: float = float("inf"),
         hub: Hub = hub,
         clock: Callable[[], float] = time.monotonic,
+        ends: Callable[[V], float] | None = None,
     ) -> None:
         self._topics = frozenset({*topics, EVERYTHING})
         self._max_entries = max_entries
         self._max_age_s = max_age_s
         self._hub = hub
         self._clock = clock
+        self._ends = ends
         self._lock = threading.Lock()
         self._entries: OrderedDict[K, tuple[V, float]] = OrderedDict()
         self._generation = 0
-        hub.subscribe(self._heard)
+        hub.subscribe_cache(self._heard)
 
     def get(self, key: K, load: Callable[[], V]) -> V:
         """The remembered answer, or a new one from `load`."""
         now = self._clock()
         with self._lock:
             known = self._entries.get(key)
-            if known is not None and now - known[1] < min(self._hub.max_age_s, self._max_age_s):
+            if known is not None and self._good(*known, now):
                 self._entries.move_to_end(key)
                 return known[0]
             generation = self._generation
         value = load()
         if not _has_written():
             with self._lock:
-                if generation == self._generation:
+                if generation == self._generation and not self._hub.forgetting:
                     self._entries[key] = value, now
                     self._entries.move_to_end(key)
                     if len(self._entries) > self._max_entries:
                         self._entries.popitem(last=False)
         return value
+
+    def _good(self, value: V, read_at: float, now: float) -> bool:
+        if now - read_at >= min(self._hub.max_age_s, self._max_age_s):
+            return False
+        return self._ends is None or time.time() < self._ends(value)
 
     def forget(self) -> None:
         """Believe nothing any more, nor what is being loaded now."""

@@ -51,7 +51,7 @@ class StopBook:
         self._known: tuple[InForce, ...] = ()
         self._read_at = float("-inf")
         self._changed_at = float("-inf")
-        heard.subscribe(self._forget)
+        heard.subscribe_cache(self._forget)
 
     def covering(self, tenant_id: UUID | None, target_type: str, target_id: str) -> Iterable[InForce]:
         """The stops that cover a thing, the widest first."""

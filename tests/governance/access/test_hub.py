@@ -203,3 +203,35 @@ class TestCache:
         for key in ("a", "b", "c"):
             cache.get(key, load)
         assert [cache.get(key, load) for key in ("c", "b", "a")] == [3, 2, 4]
+
+    def test_an_answer_made_of_another_is_never_made_again_of_the_old_one(self, hub):
+        """Whatever the order in which caches hear of a change, and however many stand on each other."""
+        truth = ["old"]
+        stack: list[HeardCache] = []
+
+        def read(depth: int) -> str:
+            if depth == len(stack):
+                return truth[0]
+            return stack[depth].get("a", lambda: read(depth + 1))
+
+        hub.subscribe_cache(lambda _topic, _key: read(0))  # somebody asks in between
+        for _cache in range(3):
+            stack.append(HeardCache("policy", hub=hub))
+            hub.subscribe_cache(lambda _topic, _key: read(0))
+        assert read(0) == "old"
+        truth[0] = "new"
+        hub.dispatch("policy", "x")
+        assert read(0) == "new"
+        truth[0] = "remembered again"
+        assert read(0) == "new"
+
+    def test_an_answer_that_ends_by_itself_is_loaded_again_then(self, hub):
+        ends = [time.time() + 3600]
+        cache = HeardCache("policy", hub=hub, ends=lambda _value: ends[0])
+        loads: list[int] = []
+        for _ask in range(2):
+            cache.get("a", lambda: loads.append(1))
+        assert len(loads) == 1
+        ends[0] = time.time() - 1
+        cache.get("a", lambda: loads.append(1))
+        assert len(loads) == 2
