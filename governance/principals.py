@@ -72,7 +72,8 @@ class Principal:
     `scopes` is None where nothing limits the roles (a person's own session), else the OAuth 2.0 scopes of the token.
     `user_id` is the account that grants hang on (a service account for a client). `accountable_user_id` is the person
     behind it, whom separation of duties is about: a client cannot be used to approve one's own work. `signals` are
-    judged anew at every decision (`governance.access.assurance`).
+    judged anew at every decision (`governance.access.assurance`). `until` (seconds since the epoch) is when the first
+    of its roles ends by itself, as an elevated one does.
     """
 
     kind: Kind
@@ -85,6 +86,7 @@ class Principal:
     accountable_user_id: UUID | None = None
     platform: bool = False
     signals: Signals = Signals()
+    until: float = float("inf")
 
     @property
     def is_authenticated(self) -> bool:

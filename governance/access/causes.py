@@ -22,23 +22,26 @@ TOPICS = (
     *("membership", "user", "application", "tenant", "grant"),
     *("policy", "stop", "asset", "plugin", "endpoint"),
 )
+FOREVER = float("inf")
+# Empty or why the work must end, and until when that holds by itself (seconds since the epoch).
+Answer = tuple[str, float]
 
 
 class DecisionJudge:
     """Asks the decision point, and remembers its answer until an announcement makes it doubtful."""
 
     def __init__(self) -> None:
-        self._answers: HeardCache[Cause, str] = HeardCache(*TOPICS)
+        self._answers: HeardCache[Cause, Answer] = HeardCache(*TOPICS, ends=lambda answer: answer[1])
 
     def objection(self, cause: Cause) -> str:
         """Empty, or why the work must end."""
-        return self._answers.get(cause, lambda: _judged(cause))
+        return self._answers.get(cause, lambda: _judged(cause))[0]
 
 
-def _judged(cause: Cause) -> str:
+def _judged(cause: Cause) -> Answer:
     with platform_scope(), transaction.atomic():
         suspended = Tenant.objects.filter(id__in=[cause.tenant_id], suspended_at__isnull=False).exists()
-    problem = _("The organisation is suspended.") if suspended else _objection(cause)
+    problem, until = (_("The organisation is suspended."), FOREVER) if suspended else _objection(cause)
     if problem:
         with platform_scope(), transaction.atomic():
             record(
@@ -49,27 +52,29 @@ def _judged(cause: Cause) -> str:
                 decision="deny",
                 reason=problem,
             )
-    return problem
+    return problem, until
 
 
-def _objection(cause: Cause) -> str:
+def _objection(cause: Cause) -> Answer:
     if cause.kind == "system":
-        return ""
-    found, _until = principal_now(_principal(cause))
+        return "", FOREVER
+    found, until = principal_now(_principal(cause))
     if found is None:
-        return _(
+        gone = _(
             "Who asked for this work may no longer act here: the account, the program or its role is gone."
         )
+        return gone, FOREVER
     if not cause.action:
-        return ""
+        return "", until
     target = ObjectRef(type=cause.target_type, id=cause.target_id) if cause.target_type else None
     with row_scope(RowScope(found.tenant_id, found.platform)), transaction.atomic():
         decision = decide(found, cause.action, target, tenant_id=cause.tenant_id)
     if decision.allow:
-        return ""
-    return _("Who asked for this work may no longer do it: %(reason)s.") % {
+        return "", min(until, decision.valid_until)
+    refused = _("Who asked for this work may no longer do it: %(reason)s.") % {
         "reason": "; ".join(decision.reasons).rstrip(".")
     }
+    return refused, FOREVER
 
 
 def _principal(cause: Cause) -> Principal:

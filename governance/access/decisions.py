@@ -219,7 +219,9 @@ def _under_conditions(
             rules=tuple(finding.rule for finding in refusals)
             or (rule, *(p.id for p in permits), *(finding.rule for finding in duties)),
             helps=tuple(finding.help for finding in refusals if finding.help),
-            valid_until=min([valid_until, *(finding.valid_until for finding in found)]),
+            valid_until=min(
+                [question.principal.until, valid_until, *(finding.valid_until for finding in found)]
+            ),
         ),
         request,
         question.enforced,

@@ -51,10 +51,12 @@ def principal_for_user(
     if not memberships:
         return ANONYMOUS
     chosen = next((m.tenant_id for m in memberships if m.tenant_id == tenant_id), memberships[0].tenant_id)
+    held = [m for m in memberships if m.tenant_id == chosen]
     return _principal(
         user,
         tenant_id=chosen,
-        roles=frozenset(Role(m.role) for m in memberships if m.tenant_id == chosen),
+        roles=frozenset(Role(m.role) for m in held),
+        until=min((m.expires_at.timestamp() for m in held if m.expires_at is not None), default=float("inf")),
         kind="user",
         principal_id=str(user.id),
         label=user.get_username(),
@@ -173,6 +175,7 @@ def _principal(
     scopes: frozenset[str] | None = None,
     accountable: UUID | None = None,
     signals: Signals = UNPROVEN,
+    until: float = float("inf"),
 ) -> Principal:
     return Principal(
         kind=kind,  # type: ignore[arg-type]
@@ -185,4 +188,5 @@ def _principal(
         accountable_user_id=accountable or user.id,
         platform=not roles.isdisjoint(PLATFORM_ROLES),
         signals=signals,
+        until=until,
     )

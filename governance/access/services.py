@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from oauth2_provider.models import get_access_token_model
 
 from governance.access.decisions import require
+from governance.access.leaving import disabled, keep_an_administrator, left
 from governance.access.models import Application, TokenBinding
 from governance.access.redirects import checked_redirects
 from governance.access.scopes import SCOPES
@@ -94,7 +95,7 @@ def create_person(*, principal: Principal, username: str, password: str, email: 
 
 @transaction.atomic
 def add_membership(*, principal: Principal, user: User, tenant_id: UUID, role: Role) -> Membership:
-    """Give a person (or service account) a role in a tenant; doing it twice changes nothing."""
+    """Give a person (or service account) a role in a tenant for good; doing it twice changes nothing."""
     require(principal, "tenants.membership.manage", tenant_id=tenant_id)
     tenant = Tenant.objects.filter(pk=tenant_id).first()
     if tenant is None:
@@ -105,53 +106,82 @@ def add_membership(*, principal: Principal, user: User, tenant_id: UUID, role: R
             hint=_("Roles here: %(roles)s.")
             % {"roles": ", ".join(sorted(ROLES_BY_KIND[Tenant.Kind(tenant.kind)]))},
         )
-    membership, created = Membership.objects.get_or_create(user=user, tenant=tenant, role=role)
-    if created:
+    membership, created = Membership.objects.select_for_update(of=("self",)).get_or_create(
+        user=user, tenant=tenant, role=role
+    )
+    # An elevated role that is given for good: it must not go with the elevation.
+    elevated = membership.expires_at is not None
+    if elevated:
+        membership.expires_at = None
+        membership.save(update_fields=["expires_at"])
+    if created or elevated:
         record(
             principal=principal,
             action="tenants.membership.add",
             target=ObjectRef.of(user),
             tenant_id=tenant.id,
-            details={"role": role.value},
+            details={"role": role.value} | ({"was_elevated": True} if elevated else {}),
         )
     return membership
 
 
 @transaction.atomic
 def remove_membership(*, principal: Principal, membership_id: UUID, reason: str = "") -> None:
-    """Take a role away; every process stops honouring it within a second."""
+    """Take a role away; every process stops honouring it within a second.
+
+    The last role in a tenant takes the account's grants on the tenant's objects and its tokens there along. Raises
+    Conflict for the last administrator.
+    """
     membership = Membership.objects.select_for_update(of=("self",)).filter(pk=membership_id).first()
     if membership is None:
         raise NotFound(_("There is no such membership."))
     require(principal, "tenants.membership.manage", membership)
+    user, tenant_id = membership.user, membership.tenant_id
+    if membership.expires_at is None:
+        keep_an_administrator(tenant_id=tenant_id, role=membership.role, without=user.pk)
+    membership.delete()
+    gone = left(principal=principal, user=user, tenant_id=tenant_id)
     record(
         principal=principal,
         action="tenants.membership.remove",
-        target=ObjectRef(
-            type="tenants.user", id=str(membership.user_id), label=membership.user.get_username()
-        ),
-        tenant_id=membership.tenant_id,
+        target=ObjectRef.of(user),
+        tenant_id=tenant_id,
         reason=reason,
-        details={"role": membership.role},
+        details={"role": membership.role, **gone},
     )
-    membership.delete()
 
 
 @transaction.atomic
 def set_user_active(*, principal: Principal, user_id: UUID, active: bool, reason: str = "") -> User:
-    """Disable or enable an account. Disabled: sessions and tokens stop working within a second."""
+    """Disable or enable an account. Disabled: sessions and tokens end within a second, and for good.
+
+    Every tenant that the account belongs to reads of it in its own log. The last administrator of the platform cannot
+    be disabled; that of another tenant can, for the platform can name a new one.
+    """
     require(principal, "tenants.tenant.manage")
-    user = User.objects.select_for_update().filter(pk=user_id).first()
-    if user is None:
-        raise NotFound(_("There is no such user."))
-    user.is_active = active
-    user.save(update_fields=["is_active"])
-    record(
-        principal=principal,
-        action="tenants.user.enable" if active else "tenants.user.disable",
-        target=ObjectRef.of(user),
-        reason=reason,
-    )
+    with platform_scope():
+        user = User.objects.select_for_update().filter(pk=user_id).first()
+        if user is None:
+            raise NotFound(_("There is no such user."))
+        gone: dict[str, int] = {}
+        if not active:
+            keep_an_administrator(
+                tenant_id=platform_tenant_id(), role=Role.PLATFORM_ADMIN.value, without=user.pk
+            )
+        user.is_active = active
+        user.save(update_fields=["is_active"])
+        if not active:
+            gone = disabled(principal=principal, user=user)
+        tenants = set(Membership.objects.filter(user=user).values_list("tenant_id", flat=True))
+        for tenant_id in sorted(tenants | {principal.tenant_id or platform_tenant_id()}):
+            record(
+                principal=principal,
+                action="tenants.user.enable" if active else "tenants.user.disable",
+                target=ObjectRef.of(user),
+                tenant_id=tenant_id,
+                reason=reason,
+                details=gone,
+            )
     return user
 
 
@@ -280,9 +310,16 @@ def set_require_dpop(*, principal: Principal, application_id: UUID, required: bo
 
 
 def record_refusal(denied: AccessDenied) -> None:
-    """Keep a refusal in the audit log, in a transaction of its own: the refused one has been rolled back."""
+    """Keep a refusal in the audit log, in a transaction of its own: the refused one has been rolled back.
+
+    Where the decision point had said yes, what the service refused for is the reason, such as an unmet obligation; the
+    rules that said yes are not.
+    """
     decision = denied.decision
     principal = decision.principal
+    reasons, rules, helps = decision.reasons, decision.rules, decision.helps
+    if decision.allow:
+        reasons, rules, helps = (str(denied.message),), (denied.code,), (str(denied.hint),)
     with platform_scope(), transaction.atomic():
         record(
             principal=principal,
@@ -290,10 +327,11 @@ def record_refusal(denied: AccessDenied) -> None:
             target=decision.target or ObjectRef(type="", id=""),
             tenant_id=principal.tenant_id or platform_tenant_id(),
             decision="deny",
-            reason="; ".join(decision.reasons),
+            reason="; ".join(reasons),
             details={
                 "policy_version": decision.policy_version,
-                "rules": list(decision.rules),
-                "helps": list(decision.helps),
-            },
+                "rules": list(rules),
+                "helps": [help_ for help_ in helps if help_],
+            }
+            | ({"obligations": list(decision.obligations)} if decision.obligations else {}),
         )

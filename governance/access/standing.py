@@ -19,11 +19,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
+from django.contrib.sessions.backends.base import SessionBase
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, transaction
 from django.http import HttpRequest
 
 from governance.access.credentials import presented_by
+from governance.access.decisions import require_obligations
 from governance.access.hub import EVERYTHING, Hub, hub
 from governance.access.middleware import find_principal
 from governance.access.models import Application
@@ -52,6 +54,25 @@ OF_USERS = frozenset({"membership", "grant", "user"})
 _askers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="standing")
 
 Admit = Callable[[Principal], Decision]
+SessionEnd = Callable[[SessionBase], float]
+
+
+def _never(_session: SessionBase) -> float:
+    return float("inf")
+
+
+_session_end: SessionEnd = _never
+
+
+def register_session_end(end: SessionEnd) -> None:
+    """Ask `end` until when a session may be used (seconds since the epoch; 0: not any more)."""
+    global _session_end
+    _session_end = end
+
+
+def session_end(session: SessionBase) -> float:
+    """Until when a session may be used as it is now: rested or lasted too long, it opens nothing more."""
+    return _session_end(session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +113,10 @@ def with_session(request: HttpRequest, key: str) -> HttpRequest:
 def principal_now(
     principal: Principal, credential: Credential | None = None
 ) -> tuple[Principal | None, float]:
-    """The principal as it is now, and until when its credential is good (seconds since the epoch).
+    """The principal as it is now, and until when that holds by itself (seconds since the epoch).
 
-    None when the credential ended, the account was disabled, the tenant suspended, or the last role taken away.
+    It ends with the access token, the session, or the first role that was given for a while. None when the credential
+    ended, the account was disabled, the tenant suspended, or the last role taken away.
     """
     if principal.kind in ("system", "anonymous"):
         return principal, float("inf")
@@ -105,7 +127,9 @@ def principal_now(
         known = verified_token(credential.token)
         found, until = (known.principal, known.expires.timestamp()) if known else (None, 0.0)
     elif credential is not None:
-        found = find_principal(with_session(credential.request, credential.session_key))
+        anew = with_session(credential.request, credential.session_key)
+        until = session_end(anew.session)
+        found = find_principal(anew) if until > time.time() else None
     elif principal.kind == "client":
         found = _client_now(principal)
     else:
@@ -116,7 +140,7 @@ def principal_now(
         principal.tenant_id,
     ):
         return None, 0.0
-    return found, until
+    return found, min(until, found.until)
 
 
 def _person_now(principal: Principal) -> Principal | None:
@@ -248,15 +272,17 @@ class Standing:
         try:
             with row_scope(scope), transaction.atomic():
                 decision = self._admit(found)
+            if decision.allow:
+                require_obligations(decision, fulfilled=frozenset())
+                return STANDS, min(until, decision.valid_until)
+            refused = AccessDenied("", decision=decision)
         except AccessDenied as denied:
-            decision = denied.decision
+            refused = denied
         except DomainError:
             return REFUSED, 0.0
-        if decision.allow and not decision.obligations:
-            return STANDS, min(until, decision.valid_until)
         if found.is_authenticated:
-            record_refusal(AccessDenied("", decision=decision))
-        return (STEP_UP if decision.step_up is not None else REFUSED), 0.0
+            record_refusal(refused)
+        return (STEP_UP if refused.decision.step_up is not None else REFUSED), 0.0
 
 
 def standing_of(request: HttpRequest, admit: Admit) -> Standing:

@@ -85,8 +85,15 @@ def begun(session_id: UUID, rules: Rules, *, now: float, setup: bool) -> Care:
 
 def usable(session: Session) -> bool:
     """Whether a session may be used now: not over, and owing nothing. For faces that no middleware stands before."""
+    return usable_until(session) > time.time()
+
+
+def usable_until(session: Session) -> float:
+    """When the session ends if it is not used any more (seconds since the epoch); 0 while it owes something."""
     care = read(session)
-    return care is None or not (care.over() or care.setup)
+    if care is None:
+        return float("inf")
+    return 0.0 if care.setup else care.ends_at
 
 
 @dataclass(frozen=True, slots=True)

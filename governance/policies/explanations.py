@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from governance.access.cedar.engine import Policy, PolicyBook, product_rules
 from governance.access.decisions import decide
 from governance.access.rules import ActionRule, rule_for
+from governance.errors import ObligationUnmet
 from governance.policies.models import PolicyVersion
 from governance.policies.refusals import Help, Refusal, who_can_help
 from governance.policies.selectors import platform_text
@@ -55,6 +56,7 @@ def explain(viewer: Principal, refusal: Refusal) -> Explanation:
     concerned = [policies[name][0] for name in refusal.rules if name in policies]
     missing = [*_missing(refusal, rule), *(_proof(policy) for policy in concerned if policy.step_up)]
     missing += [_(policy.help) for policy in concerned if policy.help and not policy.step_up]
+    missing += [_("The duty “%(duty)s”, fulfilled.") % {"duty": duty} for duty in refusal.obligations]
     return Explanation(
         causes=tuple(causes),
         missing=tuple(dict.fromkeys([*missing, *refusal.helps])),
@@ -86,6 +88,8 @@ def _cause(
                 "A policy could not be evaluated. What cannot be evaluated refuses, for skipping it would be a hole."
             ),
         )
+    if name == ObligationUnmet.code:
+        return Cause(name, _("a duty that came with the right"), "; ".join(refusal.reasons))
     return Cause(name, _("a condition of the house"), "; ".join(refusal.reasons))
 
 

@@ -27,7 +27,10 @@ BY_RIGHTS = frozenset({"none", "scope"})
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What was refused to whom, from wherever it was kept. `context` are the facts that policies were told."""
+    """What was refused to whom, from wherever it was kept. `context` are the facts that policies were told.
+
+    `obligations` are the duties of a yes that came to nothing because somebody did not fulfil them.
+    """
 
     tenant_id: UUID
     actor_id: str
@@ -37,6 +40,7 @@ class Refusal:
     helps: tuple[str, ...]
     target: ObjectRef | None
     context: dict[str, Any]
+    obligations: tuple[str, ...] = ()
 
     @classmethod
     def of_record(cls, record: DecisionRecord) -> Refusal:
@@ -65,6 +69,7 @@ class Refusal:
             tuple(entry.details.get("helps") or ()),
             ObjectRef(entry.target_type, entry.target_id) if entry.target_id else None,
             {},
+            tuple(entry.details.get("obligations") or ()),
         )
 
 

@@ -13,9 +13,10 @@ from guardian.models import UserObjectPermission
 
 from governance.access.decisions import require
 from governance.access.grants import grants_in
+from governance.access.leaving import keep_an_administrator, left
 from governance.audit.services import record
-from governance.errors import Conflict, InvalidInput, NotFound
-from governance.principals import SYSTEM, Principal, Role
+from governance.errors import InvalidInput, NotFound
+from governance.principals import SYSTEM, Principal
 from governance.privilege import selectors, uses
 from governance.privilege.models import RemovalProposal, RightKind
 from governance.privilege.selectors import Right
@@ -148,7 +149,7 @@ def _remove(
     if account is None:
         raise NotFound(_("There is no such account in this tenant."))
     if kind == RightKind.ROLE:
-        gone = _remove_role(tenant_id, account, name)
+        gone = _remove_role(principal, tenant_id, account, name)
     else:
         app_label, _dot, codename = name.partition(".")
         held = UserObjectPermission.objects.filter(
@@ -175,14 +176,11 @@ def _remove_grants(rows: list[UserObjectPermission]) -> int:
     return gone
 
 
-def _remove_role(tenant_id: UUID, account: User, role: str) -> int:
-    # Locked together, so that two administrators cannot remove each other at once and leave nobody.
-    others = Membership.objects.select_for_update(of=("self",)).filter(tenant_id=tenant_id, role=role)
-    lasting = [m for m in others if m.expires_at is None and m.user_id != account.id]
-    if role in (Role.TENANT_ADMIN.value, Role.PLATFORM_ADMIN.value) and not lasting:
-        raise Conflict(
-            _("This is the last administrator here; nobody could give the role back."),
-            hint=_("Make somebody else an administrator first."),
-        )
-    gone, _kinds = Membership.objects.filter(tenant_id=tenant_id, user=account, role=role).delete()
+def _remove_role(principal: Principal, tenant_id: UUID, account: User, role: str) -> int:
+    rows = Membership.objects.filter(tenant_id=tenant_id, user=account, role=role)
+    if rows.filter(expires_at=None).exists():
+        keep_an_administrator(tenant_id=tenant_id, role=role, without=account.pk)
+    gone, _kinds = rows.delete()
+    if gone:
+        left(principal=principal, user=account, tenant_id=tenant_id)
     return gone

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
+from governance.access.leaving import left
 from governance.access.services import ROLES_BY_KIND
 from governance.audit.services import record
 from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound
@@ -229,6 +230,27 @@ def remove_holder(*, principal: Principal, holder_id: UUID) -> None:
     holder.delete()
 
 
+def forget_who_left(principal: Principal, user: User, tenant_id: UUID) -> None:
+    """Who has no role in a tenant any more is no holder there, and what they asked for is not approved any more."""
+    for holder in BreakGlassHolder.objects.select_for_update(of=("self",)).filter(
+        tenant_id=tenant_id, person=user
+    ):
+        record(
+            principal=principal,
+            action="privilege.holder.remove",
+            target=ObjectRef.of(user),
+            tenant_id=tenant_id,
+            reason="left the organisation",
+            details={"role": holder.role},
+        )
+        holder.delete()
+    waiting = Elevation.objects.select_for_update(of=("self",)).filter(
+        tenant_id=tenant_id, person=user, state=State.REQUESTED
+    )
+    for elevation in waiting:
+        _move(elevation, State.WITHDRAWN, principal=principal, reason="left the organisation")
+
+
 def _person_in_tenant(principal: Principal) -> tuple[UUID, UUID]:
     if principal.kind != "user" or principal.tenant_id is None or principal.accountable_user_id is None:
         raise InvalidInput(_("Only a person in a tenant can have more rights for a while."))
@@ -313,12 +335,14 @@ def _give(elevation: Elevation) -> None:
 
 def _take(elevation: Elevation) -> None:
     # A role that was given for good meanwhile stays.
-    Membership.objects.filter(
+    gone, _kinds = Membership.objects.filter(
         tenant_id=elevation.tenant_id,
         user_id=elevation.person_id,
         role=elevation.role,
         expires_at__isnull=False,
     ).delete()
+    if gone:
+        left(principal=SYSTEM, user=elevation.person, tenant_id=elevation.tenant_id)
 
 
 def _locked(elevation_id: UUID) -> Elevation:

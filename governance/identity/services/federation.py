@@ -8,9 +8,10 @@ from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from governance.access.leaving import LAST_ADMINISTRATOR
 from governance.access.services import add_membership, remove_membership
 from governance.audit.services import record
-from governance.errors import DomainError
+from governance.errors import Conflict, DomainError
 from governance.identity.id_tokens import Claims
 from governance.identity.models import GroupMapping, IdentityProvider, ProvidedRole
 from governance.identity.selectors import belongs_only_to
@@ -53,8 +54,9 @@ def admit(*, provider: IdentityProvider, claims: Claims) -> User:
         user = link.user
         if user.is_service_account or not user.is_active:
             raise NotLetIn(_("This account is disabled."), code="disabled")
-        _set_roles(provider, user, wanted)
-        if not Membership.in_force.filter(user=user, tenant_id=provider.tenant_id).exists():
+        kept = _set_roles(provider, user, wanted)
+        held = Membership.in_force.filter(user=user, tenant_id=provider.tenant_id)
+        if not held.exclude(role__in=kept).exists():
             raise _no_group()
         if not belongs_only_to(user, provider.tenant_id):
             raise NotLetIn(
@@ -109,23 +111,49 @@ def _roles(provider: IdentityProvider, claims: Claims) -> frozenset[Role]:
     return frozenset(Role(role) for role in rows.values_list("role", flat=True))
 
 
-def _set_roles(provider: IdentityProvider, user: User, wanted: frozenset[Role]) -> None:
-    """Give and take so that the provider's part of the person's roles is exactly `wanted`."""
+def _set_roles(provider: IdentityProvider, user: User, wanted: frozenset[Role]) -> frozenset[Role]:
+    """Give and take so that the provider's part of the person's roles is exactly `wanted`.
+
+    Returns what had to stay all the same: the role of the last administrator, which opens nothing by this door alone.
+    """
     given = {Role(row.role): row for row in ProvidedRole.objects.filter(provider=provider, user=user)}
     tenant_id = provider.tenant_id
+    kept: set[Role] = set()
     for role in wanted - set(given):
-        mine = Membership.objects.filter(user=user, tenant_id=tenant_id, role=role)
-        if not mine.exists():  # a role that an administrator gave stays the administrator's
+        # A role that an administrator gave for good stays the administrator's; an elevated one becomes the provider's.
+        mine = Membership.objects.filter(user=user, tenant_id=tenant_id, role=role, expires_at=None)
+        if not mine.exists():
             add_membership(principal=SYSTEM, user=user, tenant_id=tenant_id, role=role)
             ProvidedRole.objects.create(tenant_id=tenant_id, provider=provider, user=user, role=role)
     for role in set(given) - wanted:
-        for membership in Membership.objects.filter(user=user, tenant_id=tenant_id, role=role):
-            remove_membership(
+        if _take(provider, user, role):
+            given[role].delete()
+        else:
+            kept.add(role)
+    return frozenset(kept)
+
+
+def _take(provider: IdentityProvider, user: User, role: Role) -> bool:
+    """Take a role that the provider gave. False, and recorded: it is the last administrator's, and stays for now."""
+    why = f"no longer in a group of {provider.name}"
+    rows = Membership.objects.filter(user=user, tenant_id=provider.tenant_id, role=role)
+    for membership in rows:
+        try:
+            remove_membership(principal=SYSTEM, membership_id=membership.pk, reason=why)
+        except Conflict as conflict:
+            if conflict.code != LAST_ADMINISTRATOR:
+                raise
+            record(
                 principal=SYSTEM,
-                membership_id=membership.pk,
-                reason=f"no longer in a group of {provider.name}",
+                action="tenants.membership.remove",
+                target=ObjectRef("tenants.user", str(user.pk), label=user.get_username()),
+                tenant_id=provider.tenant_id,
+                decision="deny",
+                reason=f"{why}; {conflict.message}",
+                details={"role": role.value, "rules": [LAST_ADMINISTRATOR]},
             )
-        given[role].delete()
+            return False
+    return True
 
 
 def _new_person(provider: IdentityProvider, claims: Claims) -> User:

@@ -178,6 +178,11 @@ def end_everywhere(*, principal: Principal, user_id: UUID, reason: str) -> int:
         return len(_end(UserSession.objects.filter(user_id=user_id, ended_at=None), principal, reason=reason))
 
 
+def end_with_account(principal: Principal, user: User) -> None:
+    """An account that was disabled opens none of its old sessions when it is enabled again."""
+    end_everywhere(principal=principal, user_id=user.pk, reason="the account was disabled")
+
+
 def end_over() -> int:
     """End what rested or lasted too long, also where no further request comes: open pages are told, too."""
     with platform_scope(), transaction.atomic():

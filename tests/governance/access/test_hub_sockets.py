@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from channels.layers import get_channel_layer
 from channels.routing import URLRouter
 from django.contrib.sessions.models import Session
 from django.db import transaction
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import path
 from oauth2_provider.models import get_access_token_model
 
@@ -21,9 +22,20 @@ from governance.access import standing as standings
 from governance.access.decisions import decide
 from governance.access.hub import hub
 from governance.access.hub_sockets import StandingConsumer
+from governance.access.middleware import find_principal
 from governance.access.services import disable_application, set_user_active, suspend_tenant
-from governance.access.standing import REFUSED, STANDS, STEP_UP, Standing
+from governance.access.standing import (
+    REFUSED,
+    STANDS,
+    STEP_UP,
+    Standing,
+    credential_of,
+    with_session,
+)
+from governance.audit.models import AuditEntry
 from governance.decision import StepUp
+from governance.errors import AccessDenied
+from governance.identity import care
 from governance.principals import SYSTEM, Role
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership
@@ -280,6 +292,69 @@ async def test_a_duty_that_nobody_fulfils_is_a_refusal(cookie, monkeypatch):
     socket = await connect(cookie)
     assert (await socket.receive_output(DEADLINE_S))["type"] == "websocket.accept"
     assert await ended(socket) == REFUSED
+
+
+async def test_what_a_service_refuses_after_a_yes_is_a_refusal(cookie, monkeypatch):
+    def refusing(self, principal):
+        found = decide(principal, ACTION, tenant_id=principal.tenant_id)
+        assert found.allow and not found.obligations
+        raise AccessDenied("Not you.", decision=found)
+
+    monkeypatch.setattr(Probe, "decision", refusing)
+    socket = await connect(cookie)
+    assert (await socket.receive_output(DEADLINE_S))["type"] == "websocket.accept"
+    assert await ended(socket) == REFUSED
+    entry = await change(lambda: AuditEntry.objects.get(decision="deny"))
+    assert entry.reason == "Not you."
+
+
+@pytest.fixture
+def standing(cookie):
+    """The standing of the person's session, to which nobody announces anything."""
+    _name, value = cookie
+    credential = credential_of(RequestFactory().get("/", headers={"cookie": value.decode()}))
+    found = find_principal(with_session(credential.request, credential.session_key))
+    made = Standing(found, credential, lambda who: decide(who, ACTION, tenant_id=who.tenant_id))
+    yield made
+    made.close()
+
+
+def end_role(admin, at: float) -> None:
+    with platform_scope(), transaction.atomic():
+        Membership.objects.filter(user=admin).update(expires_at=datetime.fromtimestamp(at, UTC))
+
+
+def end_session_by_itself(admin, at: float) -> None:
+    row = Session.objects.get()
+    data = row.get_decoded()
+    data[care.KEY] |= {"session_s": at - data[care.KEY]["began"]}
+    row.session_data = Session.get_session_store_class()().encode(data)
+    row.save()
+
+
+@pytest.mark.parametrize("end", [end_role, end_session_by_itself])
+def test_what_ends_by_the_clock_needs_no_announcement_and_no_worker(end, standing, admin, monkeypatch):
+    """Neither Celery nor the channel says a word here, and a remembered answer would be believed for a minute."""
+    monkeypatch.setattr("governance.access.hub.Hub.max_age_s", 60.0)
+    at = time.time() + 30
+    end(admin, at)
+    assert standing.ask() == STANDS
+    assert standing._until == pytest.approx(at, abs=0.01)
+    assert 0 < standing.rest_s <= 30
+    end(admin, time.time() - 1)
+    monkeypatch.setattr(standing, "_until", time.time() - 1)  # half a minute later
+    assert standing.rest_s == 0
+    assert standing.ask() == REFUSED
+
+
+def test_a_session_that_owes_a_second_factor_opens_nothing_more(standing):
+    assert standing.ask() == STANDS
+    row = Session.objects.get()
+    data = row.get_decoded()
+    data[care.KEY]["setup"] = True
+    row.session_data = Session.get_session_store_class()().encode(data)
+    row.save()
+    assert standing.ask() == REFUSED
 
 
 async def test_a_download_ends_in_the_middle(admin, org):

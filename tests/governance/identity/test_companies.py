@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -16,9 +17,10 @@ import pytest
 from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 
 from governance.errors import AccessDenied, Conflict, InvalidInput
-from governance.identity.models import IdentityProvider, UserSession
+from governance.identity.models import IdentityProvider, ProvidedRole, UserSession
 from governance.identity.services import providers
 from governance.principals import SYSTEM, Role
 from governance.tenants.context import platform_scope, tenant_context
@@ -177,7 +179,8 @@ def test_nobody_gets_in_without_a_group(org, company, add, log):
     assert (entry.decision, entry.reason, entry.tenant_id) == ("deny", "no-group", org.id)
 
 
-def test_roles_follow_the_groups_at_every_sign_in(org, company, add, log):
+def test_roles_follow_the_groups_at_every_sign_in(org, company, add, log, member):
+    member(org, Role.TENANT_ADMIN)
     provider = add(org, ("staff", Role.DEVELOPER), ("bosses", Role.TENANT_ADMIN))
     company.says("s-3", preferred_username="cleo", groups=["staff", "bosses"])
     sign_in(Client(), company, provider, "s-3")
@@ -187,6 +190,36 @@ def test_roles_follow_the_groups_at_every_sign_in(org, company, add, log):
     assert roles_of(user) == {("bank", "developer")}
     (removed,) = log("tenants.membership.remove")
     assert (removed.details, removed.tenant_id) == ({"role": "tenant_admin"}, org.id)
+
+
+def test_the_last_administrator_stays_one_but_gets_in_by_no_group_no_more(org, company, add, log, member):
+    provider = add(org, ("bosses", Role.TENANT_ADMIN))
+    company.says("s-6", preferred_username="fay", groups=["bosses"])
+    sign_in(Client(), company, provider, "s-6")
+    user = User.objects.get(username="fay@bank")
+    company.says("s-6", preferred_username="fay", groups=[])
+    assert sign_in(Client(), company, provider, "s-6").status_code == 403
+    assert roles_of(user) == {("bank", "tenant_admin")}
+    kept = log("tenants.membership.remove", decision="deny")
+    assert kept and "last administrator" in kept[0].reason
+    member(org, Role.TENANT_ADMIN)
+    assert sign_in(Client(), company, provider, "s-6").status_code == 403
+    assert roles_of(user) == set(), "somebody else is there now"
+
+
+def test_an_elevated_role_becomes_the_providers_for_good(org, company, add):
+    provider = add(org, ("staff", Role.DEVELOPER), ("science", Role.DATA_SCIENTIST))
+    company.says("s-7", preferred_username="gil", groups=["staff"])
+    sign_in(Client(), company, provider, "s-7")
+    user = User.objects.get(username="gil@bank")
+    with platform_scope(), transaction.atomic():
+        ends = timezone.now() + timedelta(minutes=5)
+        Membership.objects.create(user=user, tenant=org, role=Role.DATA_SCIENTIST, expires_at=ends)
+    company.says("s-7", preferred_username="gil", groups=["staff", "science"])
+    sign_in(Client(), company, provider, "s-7")
+    with platform_scope(), transaction.atomic():
+        assert not Membership.objects.filter(user=user).exclude(expires_at=None).exists()
+        assert ProvidedRole.objects.filter(user=user, role=Role.DATA_SCIENTIST).exists()
 
 
 def test_a_role_that_an_administrator_gave_is_not_the_providers_to_take(org, company, add):

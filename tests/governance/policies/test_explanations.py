@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from django.db import transaction
 
-from governance.access.decisions import decide, require
+from governance.access.decisions import decide, require, require_obligations
 from governance.access.recorder import Recorded
-from governance.errors import AccessDenied
+from governance.access.services import record_refusal
+from governance.audit.models import AuditEntry
+from governance.errors import AccessDenied, ObligationUnmet
 from governance.policies.explanations import explain
 from governance.policies.models import DecisionRecord
 from governance.policies.records import _row
 from governance.policies.refusals import Refusal
 from governance.principals import Factor, Role, Signals
 from governance.refs import ObjectRef
+from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership
 from tests.factories.governance import make_member
 from tests.factories.policies import NO_BATCH, acting, enact_policies
@@ -132,3 +136,34 @@ def test_a_condition_an_unknown_action_and_a_failed_policy_have_words_too(author
         in explained(author, of("audit.entry.view", ("policy-error",))).causes[0].sentence
     )
     assert explained(author, of("audit.entry.view", ())).causes[0].sentence == "Stopped."
+
+
+def kept(denied: AccessDenied, org) -> Refusal:
+    record_refusal(denied)
+    with platform_scope(), transaction.atomic():
+        return Refusal.of_entry(AuditEntry.objects.get(tenant_id=org.id, decision="deny"))
+
+
+def test_a_duty_that_was_not_fulfilled_is_the_reason_and_not_the_right_that_was_there(org, author):
+    allowed = replace(decide(author, "policies.version.draft"), obligations=("traffic_share_at_most:20",))
+    assert allowed.allow
+    with pytest.raises(ObligationUnmet) as unmet:
+        require_obligations(allowed, fulfilled=frozenset())
+    refusal = kept(unmet.value, org)
+    assert refusal.rules == ("obligation-unmet",)
+    assert "traffic_share_at_most:20" in refusal.reasons[0]
+    assert "role" not in refusal.reasons[0]
+    found = explained(author, refusal)
+    assert "traffic_share_at_most:20" in found.causes[0].sentence
+    assert any("traffic_share_at_most:20" in line for line in found.missing)
+    assert any("fulfil the condition" in line for line in found.missing)
+
+
+def test_what_a_service_refuses_after_a_yes_is_told_in_its_words(org, author):
+    allowed = decide(author, "privilege.glass.break")
+    assert allowed.allow
+    refusal = kept(AccessDenied("You are not named here.", decision=allowed, hint="Be named."), org)
+    assert (refusal.reasons, refusal.helps) == (("You are not named here.",), ("Be named.",))
+    found = explained(author, refusal)
+    assert found.causes[0].sentence == "You are not named here."
+    assert found.missing == ("Be named.",)

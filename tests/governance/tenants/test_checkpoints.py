@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from celery import Celery
 from django.db import transaction
+from django.utils import timezone
 
+from governance.access import hub_caches
 from governance.access.grants import give_grant, take_grant
 from governance.access.hub import hub
 from governance.access.services import disable_application, set_user_active, suspend_tenant
@@ -86,6 +90,22 @@ def test_a_person_who_may_no_longer_act_ends_it(developer, org, revoke):
     with pytest.raises(Revoked):
         checkpoint(cause)
     assert len(refusals()) == 1, "told once, not at every step"
+
+
+def test_a_role_that_ends_by_itself_ends_it_though_nobody_announces_it(developer, org, monkeypatch):
+    monkeypatch.setattr("governance.access.hub.Hub.max_age_s", 1e6)
+    ends_at = timezone.now() + timedelta(minutes=30)
+    role = Membership.objects.filter(user_id=developer.user_id)
+    with platform_scope(), transaction.atomic():
+        role.update(expires_at=ends_at)
+    cause = Cause.of(developer)
+    checkpoint(cause)
+    with platform_scope(), transaction.atomic():
+        role.update(expires_at=timezone.now() - timedelta(seconds=1))
+    checkpoint(cause)  # remembered: the clock has not come so far
+    monkeypatch.setattr(hub_caches, "time", SimpleNamespace(time=lambda: ends_at.timestamp()))
+    with pytest.raises(Revoked):
+        checkpoint(cause)
 
 
 def test_a_programs_grant_is_asked_for_again(org, principal_for):
