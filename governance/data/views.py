@@ -206,6 +206,7 @@ def _asset_context(request: HttpRequest, found: Asset) -> dict[str, Any]:
         ).order_by("-sequence")[:HISTORY],
         "may_label": decide(principal, "data.asset.label", found).allow,
         "may_decide": wish is not None and decide(principal, "data.asset.declassify", found).allow,
+        "may_review": decide(principal, "privilege.right.view", tenant_id=found.tenant_id).allow,
         "may_erase": decide(principal, "data.erasure.request", found).allow,
     }
 

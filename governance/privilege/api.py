@@ -18,6 +18,7 @@ from governance.access.requests import principal_of
 from governance.principals import Role
 from governance.privilege import removing, selectors, services
 from governance.privilege.models import Elevation, RemovalProposal, RightKind
+from governance.privilege.things import find_thing
 from governance.privilege.views import own_tenant
 
 ROLES = sorted(role.value for role in Role if role not in (Role.SYSTEM, Role.SERVICE))
@@ -59,7 +60,14 @@ class AccessReviewView(APIView):
         operation_id="access_review",
         parameters=[
             OpenApiParameter("account", OpenApiTypes.UUID, description="Of this account only"),
-            OpenApiParameter("object", OpenApiTypes.STR, description="On the object with this id only"),
+            OpenApiParameter(
+                "object", OpenApiTypes.STR, description="Grants on the object with this id only"
+            ),
+            OpenApiParameter(
+                "thing",
+                OpenApiTypes.STR,
+                description="What lets somebody use this thing, by grant or role: `rollouts.endpoint:` and its id",
+            ),
         ],
     )
     def get(self, request: Request) -> Response:
@@ -73,6 +81,7 @@ class AccessReviewView(APIView):
             tenant_id,
             account_ids=[wanted] if wanted else None,
             object_id=request.query_params.get("object", ""),
+            thing=find_thing(tenant_id, key) if (key := request.query_params.get("thing")) else None,
         )
         return Response(RightSerializer(found, many=True).data)
 

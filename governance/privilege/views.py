@@ -19,6 +19,7 @@ from governance.errors import InvalidInput
 from governance.principals import Principal
 from governance.privilege import removing, selectors
 from governance.privilege.models import RightKind
+from governance.privilege.things import find_thing, things
 
 SHOWN = 500
 
@@ -34,12 +35,17 @@ def own_tenant(principal: Principal) -> UUID:
 @never_cache
 @require_safe
 def review(request: HttpRequest) -> HttpResponse:
-    """Everybody's rights; with `?object=` those on one thing alone, with `?q=` of the accounts so called."""
+    """Everybody's rights; with `?thing=` what lets somebody use one thing, with `?q=` of the accounts so called.
+
+    `?object=` is an id alone, whose kind nobody says: the grants on it.
+    """
     principal = principal_of(request)
     tenant_id = own_tenant(principal)
     require(principal, "privilege.right.view", tenant_id=tenant_id)
     query, object_id = request.GET.get("q", "").strip(), request.GET.get("object", "").strip()
-    found = selectors.rights(tenant_id, object_id=object_id)
+    key = request.GET.get("thing", "").strip()
+    thing = find_thing(tenant_id, key) if key else None
+    found = selectors.rights(tenant_id, object_id=object_id, thing=thing)
     if query:
         found = [right for right in found if query.lower() in right.account.username.lower()]
     context = {
@@ -49,7 +55,11 @@ def review(request: HttpRequest) -> HttpResponse:
         "more": max(len(found) - SHOWN, 0),
         "query": query,
         "object_id": object_id,
-        "object_label": next((right.object_label for right in found if right.object_label), object_id),
+        "thing": thing,
+        "things": things(tenant_id),
+        "object_label": thing.label
+        if thing
+        else next((right.object_label for right in found if right.object_label), object_id),
         "may_remove": decide(principal, "privilege.right.remove", tenant_id=tenant_id).allow,
         "proposed": selectors.open_proposals(tenant_id).count(),
     }

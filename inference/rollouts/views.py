@@ -179,6 +179,7 @@ def _endpoint_context(request: HttpRequest, found: Endpoint) -> dict[str, Any]:
         "granted": [a for a in own if a.service_user_id in allowed],
         "grantable": [a for a in own if a.service_user_id not in allowed],
         "changes": found.changes.select_related("undoes")[:MAX_CHANGES],
+        "may_review": decide(principal, "privilege.right.view", tenant_id=found.tenant_id).allow,
         "last_change": last,
         "address": request.build_absolute_uri(f"/v2/models/{found.name}/infer"),
     }

@@ -132,6 +132,7 @@ def _context(request: HttpRequest, found: Skill) -> dict[str, Any]:
         "may_grant": decide(principal, "access.grant.manage", found).allow,
         "granted": [a for a in own if a.service_user_id in allowed],
         "grantable": [a for a in own if a.service_user_id not in allowed],
+        "may_review": decide(principal, "privilege.right.view", tenant_id=found.tenant_id).allow,
         "calls": visible_calls(principal).filter(skill_version__skill=found)[:CALLS_SHOWN],
         "address": request.build_absolute_uri(f"/api/v1/skills/{found.name}/invoke"),
     }

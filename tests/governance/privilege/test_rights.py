@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import transaction
 from django.db.models import F
 from django.test import Client
@@ -20,9 +21,11 @@ from governance.principals import Role
 from governance.privilege import removing, selectors
 from governance.privilege.models import RemovalProposal, RightKind, RightUse
 from governance.privilege.states import PROPOSAL_STATES
+from governance.privilege.things import find_thing, used_types
 from governance.refs import ObjectRef
 from governance.tenants.context import RowScope, platform_scope, row_scope
 from governance.tenants.models import Membership, User
+from tests.factories.governance import make_application
 from tests.factories.inference import make_endpoint, make_version
 from tests.states import assert_complete, assert_step, every_step
 
@@ -286,3 +289,45 @@ def test_the_platforms_view_of_a_tenant_has_that_tenants_grants_only(caller, gra
     with platform_scope(), transaction.atomic():
         assert INVOKE not in {right.name for right in selectors.rights(other_org.id)}
         assert INVOKE in {right.name for right in selectors.rights(caller.tenant_id)}
+
+
+def test_what_is_used_is_known_from_the_actions():
+    assert set(used_types()) == {"rollouts.endpoint", "library.skill", "data.dataset"}
+
+
+@pytest.mark.usefixtures("valkey")
+def test_who_may_use_a_thing_by_grant_or_by_role(
+    admin, caller, granted, other_org, principal_for, org, capsys
+):
+    program, _secret = make_application(org, scopes=["models:infer"])
+    auditor = principal_for(org, Role.SERVICE)
+    key = f"rollouts.endpoint:{granted.id}"
+    with acting(admin):
+        found = {
+            (right.account.username, right.name)
+            for right in selectors.rights(admin.tenant_id, thing=find_thing(admin.tenant_id, key))
+        }
+    assert found == {(admin.label, "tenant_admin"), (caller.label, "developer"), (caller.label, INVOKE)}
+    assert auditor.label not in {name for name, _right in found}
+    assert program.service_user.username not in {name for name, _right in found}
+    browser = Client()
+    browser.force_login(
+        User.objects.get(pk=admin.user_id), backend="django.contrib.auth.backends.ModelBackend"
+    )
+    page = browser.get("/console/privilege/", {"thing": key})
+    assert f"Who may use “{granted}”" in page.content.decode()
+    assert f'value="{key}" selected' in page.content.decode()
+    assert "tenant_admin</code>" in page.content.decode()
+    assert f"?thing={key}" in browser.get(f"/console/endpoints/{granted.id}/").content.decode()
+    rows = browser.get("/api/v1/access-review/", {"thing": key}).json()
+    assert {(row["account"], row["name"]) for row in rows} == found
+    for wrong, status in (
+        ("nonsense", 400),
+        ("rollouts.endpoint:x", 404),
+        (f"data.dataset:{granted.id}", 404),
+    ):
+        assert browser.get("/api/v1/access-review/", {"thing": wrong}).status_code == status
+    call_command("privilege", "review", "--tenant", org.slug, "--thing", key)
+    assert f"{caller.label}: {INVOKE}" in capsys.readouterr().out
+    with pytest.raises(NotFound), platform_scope(), transaction.atomic():
+        find_thing(other_org.id, key)

@@ -14,6 +14,7 @@ from governance.errors import DomainError
 from governance.principals import SYSTEM, Role
 from governance.privilege import removing, selectors, services
 from governance.privilege.models import RightKind
+from governance.privilege.things import find_thing
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Tenant, User
 
@@ -29,6 +30,10 @@ class Command(BaseCommand):
             listing = commands.add_parser(name)
             listing.add_argument("--tenant", required=name != "alarms", help="the tenant's short name")
             listing.add_argument("--json", action="store_true")
+            if name == "review":
+                listing.add_argument(
+                    "--thing", default="", help="who may use it, such as rollouts.endpoint:ID"
+                )
         remove = commands.add_parser("remove")
         remove.add_argument("account")
         remove.add_argument("right", help="a role, or a permission such as rollouts.invoke_endpoint")
@@ -50,7 +55,8 @@ class Command(BaseCommand):
         """Every right with its use."""
         tenant = self._tenant(options)
         require(SYSTEM, "privilege.right.view", tenant_id=tenant.id)
-        rows = selectors.rights(tenant.id)
+        thing = find_thing(tenant.id, options["thing"]) if options["thing"] else None
+        rows = selectors.rights(tenant.id, thing=thing)
         if options["json"]:
             plain = [asdict(row) | {"account": row.account.username} for row in rows]
             self.stdout.write(json.dumps(plain, default=str, indent=1))
