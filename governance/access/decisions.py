@@ -33,6 +33,7 @@ from governance.access.rules import (
     rule_for,
     rules_version,
 )
+from governance.audit.services import record_read
 from governance.decision import Decision, StepUp
 from governance.errors import AccessDenied, ObligationUnmet, StepUpRequired
 from governance.principals import PLATFORM_ROLES, Principal
@@ -52,6 +53,8 @@ __all__ = [
 Resource = ObjectRef | models.Model | None
 # How long an answer may be kept whose policies look at the clock.
 CLOCK_S = 1.0
+# Groups of actions by which content leaves; see `governance.access.rules`.
+READS = frozenset({"read_data", "export"})
 
 
 def policy_version(tenant_id: UUID | None = None) -> str:
@@ -111,10 +114,12 @@ def require(
 ) -> Decision:
     """Like `decide`, but raises `AccessDenied`, which every face audits and turns into a clear answer.
 
-    Raises StepUpRequired when a stronger or fresher proof of identity is all that is missing.
+    Raises StepUpRequired when a stronger or fresher proof of identity is all that is missing. A yes to reading or
+    exporting restricted content is kept in the audit log here, so that no caller can forget it.
     """
     decision = decide(principal, action, resource, tenant_id=tenant_id, context=context, enforced=True)
     if decision.allow:
+        _keep_read(decision)
         return decision
     if decision.step_up is not None:
         raise StepUpRequired(
@@ -127,6 +132,20 @@ def require(
         decision=decision,
         hint=" ".join(decision.helps)
         or _("Ask an administrator of your organisation for the right “%(action)s”.") % {"action": action},
+    )
+
+
+def _keep_read(decision: Decision) -> None:
+    """In the caller's transaction: what is read and its entry are both kept or both lost."""
+    if decision.target is None or READS.isdisjoint(names_of(decision.action)):
+        return
+    record_read(
+        principal=decision.principal,
+        action="data.asset.read",
+        target=decision.target,
+        label=str(facts_of(decision.target, decision.tenant_id).get("label", "")),
+        tenant_id=decision.tenant_id,
+        details={"decision": decision.action},
     )
 
 

@@ -92,8 +92,8 @@ def record_read(
 ) -> AuditEntry | None:
     """Record that restricted content was read; for content of any other label nothing is written.
 
-    Call it where the content leaves: a download, a page that shows rows, an answer that carries them. `action` is the
-    decision that let it be read. `label` is the catalogue's (`access.facts.facts_of(…).get("label", "")`).
+    The decision point calls it for every yes to an action that reads or exports content. `label` is the catalogue's
+    (`access.facts.facts_of(…).get("label", "")`).
     """
     if label not in RECORDED_LABELS:
         return None

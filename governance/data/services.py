@@ -10,8 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
-from governance.audit.services import record, record_read
-from governance.data import selectors
+from governance.audit.services import record
 from governance.data.flow import CARRYING, changed, flow_from, hold_labels, raise_asset, set_label
 from governance.data.labels import checked, lowers
 from governance.data.models import Asset, Declassification, LineageEdge
@@ -314,14 +313,6 @@ def catalogue(
     for source, relation in (came_of or {}).items():
         link(principal=SYSTEM, source=source, target=target, relation=relation, tenant_id=tenant_id)
     return asset
-
-
-def note_read(*, principal: Principal, target: ObjectRef, tenant_id: UUID) -> None:
-    """Keep in the audit log that restricted content was read; of anything less confidential, nothing is kept."""
-    label = str(selectors.facts(target, tenant_id).get("label", ""))
-    record_read(
-        principal=principal, action="data.asset.read", target=target, label=label, tenant_id=tenant_id
-    )
 
 
 def _locked(asset_id: UUID) -> Asset:

@@ -25,12 +25,10 @@ from governance.access.requests import principal_of
 from governance.access.standing import standing_of
 from governance.data.labels import SUBJECTS
 from governance.data.models import Label
-from governance.data.services import note_read
 from governance.decision import Decision
 from governance.errors import Conflict
 from governance.ethics.use import use_of
 from governance.principals import Principal
-from governance.refs import ObjectRef
 from inference.serving.batch import files
 from inference.serving.batch.selectors import find_job, seeing, visible_jobs, with_progress
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
@@ -139,7 +137,6 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
                 _("The job is %(state)s; there is no result.") % {"state": job.get_state_display()}
             )
         require(principal_of(request), "serving.batch.result", job)
-        note_read(principal=principal_of(request), target=ObjectRef.of(job), tenant_id=job.tenant_id)
         path = files.result_path(job)
         response: StreamingHttpResponse
         if isinstance(request._request, ASGIRequest):
