@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from governance.audit.selectors import broken_chains
 from governance.privilege.selectors import glass_alarms
 from governance.tenants.context import platform_scope
 from inference.serving.batch.metrics import BatchCollector
@@ -28,7 +29,7 @@ class SiteCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called at every scrape, in the request's thread."""
-        for part in (_queues, _workers, _submissions, _broken_glass):
+        for part in (_queues, _workers, _submissions, _broken_glass, _broken_chains):
             yield from _or_nothing(part)
 
     def describe(self) -> Iterable[Metric]:
@@ -59,6 +60,15 @@ def _broken_glass() -> Metric:
     )
     with platform_scope(), transaction.atomic():
         metric.add_metric([], glass_alarms().count())
+    return metric
+
+
+def _broken_chains() -> Metric:
+    metric = GaugeMetricFamily(
+        "openclaw_audit_chains_broken", "Audit chains whose latest verification found a change."
+    )
+    with platform_scope(), transaction.atomic():
+        metric.add_metric([], broken_chains().count())
     return metric
 
 

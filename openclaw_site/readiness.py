@@ -13,7 +13,9 @@ from django.db.migrations.executor import MigrationExecutor
 from tuf.api.metadata import Metadata, Timestamp
 
 from governance.access.hub import MAX_AGE_UNHEARD_S, hub
+from governance.audit.selectors import broken_chains
 from governance.keys.selectors import provider_state
+from governance.tenants.context import platform_scope
 from openclaw_site.heartbeats import worker_states
 from skills.runtime.sandbox import sandbox_available
 
@@ -115,6 +117,12 @@ def _keys() -> str:
     return "ok" if provider_state().ok else "out of reach; nothing sealed can be read"
 
 
+def _audit() -> str:
+    """Whether every audit chain held when it was verified last. The site goes on: stopping would hide nothing less."""
+    with platform_scope(), transaction.atomic():
+        return "a chain is broken" if broken_chains().exists() else "ok"
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "database": _database,
     "migrations": _migrations,
@@ -125,5 +133,6 @@ PROBES: dict[str, Callable[[], str]] = {
     "changes": _changes,
     "sandbox": _sandbox,
     "keys": _keys,
+    "audit": _audit,
     "repository": _repository,
 }

@@ -129,6 +129,9 @@ class PersonForm(forms.ModelForm):
                 self.add_error("password", error)
         return data
 
+    def validate_unique(self) -> None:
+        """The service asks, for the name as it will be: a tenant's administrator must not learn of others' people."""
+
     class Meta:
         model = User
         fields = ("username", "email")
@@ -213,7 +216,7 @@ class PersonAdmin(DecisionModelAdmin):
             tenant_id=principal.tenant_id,
             role=Role(form.cleaned_data["role"]),
         )
-        obj.pk = user.pk
+        obj.pk, obj.username = user.pk, user.username
 
     def has_disable_permission(self, request: HttpRequest) -> bool:
         return principal_of(request).has_role(Role.PLATFORM_ADMIN)

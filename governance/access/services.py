@@ -81,8 +81,14 @@ def _set_suspended(*, principal: Principal, tenant_id: UUID, reason: str, suspen
 
 @transaction.atomic
 def create_person(*, principal: Principal, username: str, password: str, email: str = "") -> User:
-    """A new account without any right; memberships give rights. The password must pass the site's validators."""
+    """A new account without any right; memberships give rights. The password must pass the site's validators.
+
+    A tenant's administrator names people within the tenant (`anna` becomes `anna@bank`), so that whether a name is
+    taken tells nothing about people elsewhere.
+    """
     require(principal, "tenants.membership.manage")
+    if not principal.platform:
+        username = _within_tenant(username, principal)
     from django.contrib.auth.password_validation import validate_password
 
     validate_password(password, User(username=username, email=email))
@@ -91,6 +97,11 @@ def create_person(*, principal: Principal, username: str, password: str, email: 
     user = User.objects.create_user(username=username, email=email, password=password)
     record(principal=principal, action="tenants.user.create", target=ObjectRef.of(user))
     return user
+
+
+def _within_tenant(username: str, principal: Principal) -> str:
+    ending = f"@{Tenant.objects.only('slug').get(pk=principal.tenant_id).slug}"
+    return username if username.endswith(ending) else f"{username}{ending}"
 
 
 @transaction.atomic

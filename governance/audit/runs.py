@@ -89,6 +89,16 @@ def run_verification(verification_id: UUID) -> None:
 
 
 @transaction.atomic
+def end_revoked(reason: str, *, verification_id: UUID | str) -> None:
+    """Who asked for it may no longer have it done: it ends, so that another one can begin at once."""
+    rows = ChainVerification.objects.select_for_update(of=("self",))
+    run = rows.filter(pk=verification_id, state__in=[State.QUEUED, State.RUNNING]).first()
+    if run is not None:
+        _move(run, State.FAILED)
+        log.warning("the verification of the chain of tenant %s ended: %s", run.tenant_id, reason)
+
+
+@transaction.atomic
 def _begun(verification_id: UUID) -> ChainVerification:
     run = ChainVerification.objects.select_for_update(of=("self",)).get(pk=verification_id)
     VERIFICATION_STATES.check(run.state, State.RUNNING)

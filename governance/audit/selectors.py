@@ -193,6 +193,20 @@ def chains(principal: Principal) -> list[Chain]:
     ]
 
 
+def broken_chains() -> QuerySet[ChainVerification]:
+    """The chains that row security shows and whose latest answer is red: what somebody must be told about.
+
+    A verification that runs or could not finish takes no alarm away; only a green answer does.
+    """
+    answers = ChainVerification.objects.filter(
+        tenant_id=OuterRef("tenant_id"),
+        state__in=[ChainVerification.State.HOLDS, ChainVerification.State.BROKEN],
+    )
+    newest = answers.order_by("-id").values("id")[:1]
+    rows = ChainVerification.objects.filter(state=ChainVerification.State.BROKEN, id=Subquery(newest))
+    return rows.select_related("tenant").order_by("tenant__name")
+
+
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """How long a tenant's entries are kept, and what holds them."""

@@ -32,7 +32,7 @@ def verify_all() -> None:
     runs.verify_all()
 
 
-@shared_task(name="audit.verify_chain", base=TenantTask)
+@shared_task(name="audit.verify_chain", base=TenantTask, when_revoked=staticmethod(runs.end_revoked))
 def verify_chain(verification_id: str) -> None:
     """Verify one chain and keep the result."""
     runs.run_verification(UUID(verification_id))

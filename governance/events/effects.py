@@ -77,13 +77,15 @@ def _prove_again(
     users: list[User],
     principal: Principal,
 ) -> list[str]:
-    """Sessions and tokens stay, but are worth nothing until the identity has been proven again."""
+    """Sessions and tokens stay, but are worth nothing until the identity has been proven again.
+
+    A session opens every tenant of its person, so all of them count; a token opens one, so only the transmitter's own.
+    """
     done = []
     for user in users:
         count = _forget_factor(user.id)
-        bindings = TokenBinding.objects.filter(access_token__user=user) | TokenBinding.objects.filter(
-            refresh_token__user=user
-        )
+        own = TokenBinding.objects.filter(tenant_id=transmitter.tenant_id)
+        bindings = own.filter(access_token__user=user) | own.filter(refresh_token__user=user)
         bindings.update(factor=Factor.NONE.value, factor_at=None)
         announce("user", str(user.id))
         done.append(

@@ -27,6 +27,8 @@ from governance.tenants.models import Membership, Tenant, User
 log = logging.getLogger(__name__)
 
 State = Elevation.State
+# So many uses of one person may wait for their review; the next one has to wait for it.
+MAX_UNREVIEWED = 3
 
 
 @transaction.atomic
@@ -140,7 +142,9 @@ def end_due() -> int:
 def break_glass(*, principal: Principal, role: Role, reason: str) -> Elevation:
     """Take a role at once in an emergency, as somebody who was named for that in advance.
 
-    Needs two fresh factors (a shipped policy). Everybody is told until somebody else has reviewed it.
+    Needs two fresh factors (a shipped policy). Everybody is told until somebody else has reviewed it. An emergency does
+    not wait for a review, so earlier uses that nobody has looked at do not stop it, but are counted in its entry; after
+    MAX_UNREVIEWED of them somebody has to look first. Raises Conflict then.
     """
     decision = require(principal, "privilege.glass.break")
     tenant_id, person_id = _person_in_tenant(principal)
@@ -152,6 +156,15 @@ def break_glass(*, principal: Principal, role: Role, reason: str) -> Elevation:
             decision=decision,
             hint=_("An administrator names people in advance, on the page of elevated rights."),
         )
+    unreviewed = Elevation.objects.filter(
+        tenant_id=tenant_id, person_id=person_id, break_glass=True, reviewed_at=None
+    ).count()
+    if unreviewed >= MAX_UNREVIEWED:
+        raise Conflict(
+            _("You have broken the glass %(count)d times and nobody has reviewed it yet.")
+            % {"count": unreviewed},
+            hint=_("Somebody else must review one of these uses, on the page of elevated rights."),
+        )
     elevation = _begin(
         principal=principal,
         tenant_id=tenant_id,
@@ -160,6 +173,7 @@ def break_glass(*, principal: Principal, role: Role, reason: str) -> Elevation:
         reason=reason,
         minutes=selectors.settings_of(tenant_id).break_glass_minutes,
         break_glass=True,
+        unreviewed=unreviewed,
     )
     log.warning("the glass was broken: %s took the role %s in tenant %s", person_id, role.value, tenant_id)
     return elevation
@@ -276,6 +290,7 @@ def _begin(
     reason: str,
     minutes: int,
     break_glass: bool = False,
+    unreviewed: int = 0,
 ) -> Elevation:
     _check_role(tenant_id, role)
     if len(reason.strip()) < 10:
@@ -316,6 +331,7 @@ def _begin(
         "privilege.glass.break" if break_glass else "privilege.elevation.request",
         principal=principal,
         reason=elevation.reason,
+        unreviewed=unreviewed,
     )
     return elevation
 
@@ -359,7 +375,9 @@ def _move(elevation: Elevation, target: str, *, principal: Principal, reason: st
     _record(elevation, f"privilege.elevation.{target}", principal=principal, reason=reason)
 
 
-def _record(elevation: Elevation, action: str, *, principal: Principal, reason: str) -> None:
+def _record(
+    elevation: Elevation, action: str, *, principal: Principal, reason: str, unreviewed: int = 0
+) -> None:
     record(
         principal=principal,
         action=action,
@@ -371,5 +389,6 @@ def _record(elevation: Elevation, action: str, *, principal: Principal, reason: 
             "minutes": elevation.minutes,
             "person": str(elevation.person_id),
             "break_glass": elevation.break_glass,
-        },
+        }
+        | ({"unreviewed_before": unreviewed} if unreviewed else {}),
     )

@@ -9,8 +9,11 @@ from uuid import UUID
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from governance.access.decisions import decide
 from governance.access.principals import memberships_of
 from governance.access.requests import principal_of
+from governance.audit.models import ChainVerification
+from governance.audit.selectors import broken_chains
 from governance.privilege.models import Elevation
 from governance.privilege.selectors import glass_alarms
 from governance.tenants.labels import role_label
@@ -39,6 +42,7 @@ class Shell:
     tenants: list[TenantChoice]
     navigation: list[Group]
     alarms: list[Elevation]
+    broken_chains: list[ChainVerification]
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -47,10 +51,10 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 
 def build_shell(request: HttpRequest) -> Shell:
-    """Two queries: the person's memberships with their tenants, and open emergency access."""
+    """Two queries: the person's memberships with their tenants, and open emergency access. An auditor's, three."""
     principal = principal_of(request)
     if not principal.is_authenticated:
-        return Shell(False, "", "", "", [], [], [])
+        return Shell(False, "", "", "", [], [], [], [])
     memberships = memberships_of(request.user)  # type: ignore[arg-type]
     names = {m.tenant_id: m.tenant.name for m in memberships}
     return Shell(
@@ -62,4 +66,8 @@ def build_shell(request: HttpRequest) -> Shell:
         navigation=navigation(request),
         # Emergency access is told to everybody whom row security shows it: the tenant's people and the platform's.
         alarms=list(glass_alarms()[:ALARMS_SHOWN]),
+        # A broken chain is told to those who may see chains.
+        broken_chains=list(broken_chains()[:ALARMS_SHOWN])
+        if decide(principal, "audit.chain.view").allow
+        else [],
     )

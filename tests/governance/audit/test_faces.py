@@ -11,8 +11,10 @@ from django.test import AsyncClient, Client
 from governance.audit import runs
 from governance.audit.models import AuditEntry, ChainVerification, LegalHold, RetentionPolicy
 from governance.audit.runs import run_verification, start_verification, verify_all
+from governance.audit.tasks import verify_chain
 from governance.principals import SYSTEM, Role
 from governance.tenants.context import platform_scope, tenant_context
+from openclaw_site import metrics, readiness
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
 
@@ -134,6 +136,49 @@ def test_a_chain_is_verified_from_its_page_and_shown_green_or_red(
     red = auditor.get("/console/audit/chains/").content.decode()
     assert "the chain is broken" in red
     assert "entry 2 was changed after it was written" in red
+
+
+def test_a_broken_chain_alarms_until_a_green_answer(
+    org, other_org, platform, entries, sign, superuser, browser
+):
+    sign()
+    admin, developer = browser(org, Role.TENANT_ADMIN), browser(org, Role.DEVELOPER)
+    elsewhere, auditor = browser(other_org, Role.TENANT_ADMIN), browser(platform, Role.AUDITOR)
+
+    def told(who) -> bool:
+        return "its chain does not hold" in who.get("/account/security/").content.decode()
+
+    def metric() -> float:
+        return next(s.value for s in metrics._broken_chains().samples)
+
+    def verify() -> None:
+        with platform_scope():
+            run_verification(start_verification(principal=SYSTEM, tenant_id=org.id).id)
+
+    verify()
+    assert (told(admin), metric(), readiness.PROBES["audit"]()) == (False, 0, "ok")
+    superuser(f"UPDATE audit_auditentry SET reason = 'x' WHERE sequence = 2 AND tenant_id = '{org.id}'")
+    verify()
+    assert (metric(), readiness.PROBES["audit"]()) == (1, "a chain is broken")
+    assert [told(who) for who in (admin, auditor, developer, elsewhere)] == [True, True, False, False]
+    with platform_scope():
+        start_verification(principal=SYSTEM, tenant_id=org.id)
+    assert told(admin), "one that only runs takes no alarm away"
+    superuser(f"UPDATE audit_auditentry SET reason = '' WHERE sequence = 2 AND tenant_id = '{org.id}'")
+    with platform_scope():
+        run_verification(latest(org).id)
+    assert (told(admin), metric(), readiness.PROBES["audit"]()) == (False, 0, "ok")
+
+
+def test_a_verification_whose_asker_may_no_more_makes_room_for_the_next(org, entries, principal_for, sent):
+    admin = principal_for(org, Role.TENANT_ADMIN)
+    with tenant_context(org.id):
+        first = start_verification(principal=admin, tenant_id=org.id)
+        tell = verify_chain.when_revoked
+        tell("the account is gone", verification_id=str(first.id))
+        assert latest(org).state == "failed"
+        assert start_verification(principal=admin, tenant_id=org.id).id != first.id
+        tell("told twice", verification_id=str(first.id))
 
 
 def test_one_verification_of_a_chain_runs_at_a_time(org, entries, principal_for, sent):

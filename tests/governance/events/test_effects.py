@@ -12,12 +12,12 @@ from django.test import Client
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model
 
-from governance.access.models import RegisteredDevice
+from governance.access.models import RegisteredDevice, TokenBinding
 from governance.audit.models import AuditEntry
 from governance.errors import AccessDenied, Conflict, InvalidInput
 from governance.events import services
 from governance.events.models import ReceivedEvent
-from governance.principals import Role
+from governance.principals import Factor, Role
 from governance.tenants.context import platform_scope, tenant_context
 from tests.factories.governance import PASSWORD, make_application
 from tests.governance.events.conftest import CAEP, Company
@@ -88,6 +88,20 @@ def test_an_identity_in_doubt_must_be_proven_again(company, person, about, kind)
     fresh.cookies = browser.cookies
     assert "openclaw_factor" not in fresh.session
     assert events()[0].state == "applied"
+
+
+def test_a_company_takes_the_proof_out_of_tokens_for_itself_only(company, org, other_org, person, about):
+    bindings = {}
+    for tenant in (org, other_org):
+        token = token_for(person, tenant)
+        with platform_scope(), transaction.atomic():
+            bindings[tenant] = TokenBinding.objects.create(
+                tenant=tenant, access_token=token, factor=Factor.PASSKEY.value, factor_at=timezone.now()
+            )
+    assert company.push(company.signed(company.claims("credential-change", subject=about))).status_code == 202
+    with platform_scope(), transaction.atomic():
+        found = {tenant: TokenBinding.objects.get(pk=row.pk).factor for tenant, row in bindings.items()}
+    assert found == {org: "none", other_org: "passkey"}
 
 
 def test_more_assurance_is_proven_here_and_not_told(company, person, about):

@@ -230,6 +230,25 @@ def test_breaking_the_glass_works_without_an_approver_alarms_and_must_be_reviewe
 
 
 @database
+def test_an_emergency_does_not_wait_for_a_review_but_not_without_end(developer, admin):
+    name(admin, developer)
+    for _use in range(services.MAX_UNREVIEWED):
+        elevation = smash(developer)
+        with acting(admin):
+            services.end_elevation(principal=admin, elevation_id=elevation.id)
+    with pytest.raises(Conflict, match="nobody has reviewed"):
+        smash(developer)
+    assert roles_of(developer) == {"developer"}
+    with acting(admin):
+        services.review_break_glass(principal=admin, elevation_id=elevation.id, review="it was right")
+    smash(developer)
+    with platform_scope(), transaction.atomic():
+        uses = AuditEntry.objects.filter(action="privilege.glass.break").order_by("sequence")
+        counts = [entry.details.get("unreviewed_before", 0) for entry in uses]
+    assert counts == [0, 1, 2, 2]
+
+
+@database
 def test_only_who_was_named_in_advance_can_break_it(developer, admin):
     with pytest.raises(AccessDenied, match="not named"):
         smash(developer)

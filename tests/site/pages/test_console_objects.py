@@ -64,9 +64,21 @@ def test_a_tenant_administrator_adds_a_colleague(org, sign_in):
     answer = person.client.post("/console/tenants/user/add/", form)
     assert answer.status_code == 302, answer.content.decode()[-3000:]
     with platform_scope(), transaction.atomic():
-        membership = Membership.objects.get(user__username="colleague")
+        membership = Membership.objects.get(user__username="colleague@bank")
         assert (membership.tenant_id, membership.role) == (org.id, "developer")
         assert AuditEntry.objects.filter(action="tenants.membership.add", tenant=org).exists()
+
+
+def test_a_name_that_somebody_has_in_another_company_tells_nothing(org, other_org, sign_in, member):
+    member(other_org, Role.DEVELOPER, username="stranger")
+    person = sign_in(org, Role.TENANT_ADMIN)
+    form = {"username": "stranger", "email": "", "password": "a long enough passphrase", "role": "developer"}
+    taken = person.client.post("/console/tenants/user/add/", form)
+    free = person.client.post("/console/tenants/user/add/", form | {"username": "nobody"})
+    assert (taken.status_code, free.status_code) == (302, 302)
+    again = person.client.post("/console/tenants/user/add/", form)
+    assert again.status_code != 302
+    assert "taken" in again.content.decode()
 
 
 def test_a_weak_first_password_is_explained(org, sign_in):
