@@ -87,8 +87,8 @@ def create_person(*, principal: Principal, username: str, password: str, email: 
     taken tells nothing about people elsewhere.
     """
     require(principal, "tenants.membership.manage")
-    if not principal.platform:
-        username = _within_tenant(username, principal)
+    if not principal.platform and principal.tenant_id is not None:
+        username = _within_tenant(username, principal.tenant_id)
     from django.contrib.auth.password_validation import validate_password
 
     validate_password(password, User(username=username, email=email))
@@ -99,8 +99,8 @@ def create_person(*, principal: Principal, username: str, password: str, email: 
     return user
 
 
-def _within_tenant(username: str, principal: Principal) -> str:
-    ending = f"@{Tenant.objects.only('slug').get(pk=principal.tenant_id).slug}"
+def _within_tenant(username: str, tenant_id: UUID) -> str:
+    ending = f"@{Tenant.objects.only('slug').get(pk=tenant_id).slug}"
     return username if username.endswith(ending) else f"{username}{ending}"
 
 

@@ -1,7 +1,8 @@
 """Writing everything of a tenant anew that a retired data key sealed: long work that shows how far it is.
 
 It goes in steps of a few seconds. Each step's position is kept with what it wrote, so a worker that dies costs at most
-one step, and an object that is visited twice is left alone the second time.
+one step, and an object that is visited twice is left alone the second time. Once begun it is the house's duty, as an
+erasure is: it goes on when whoever asked for it has lost the right to, for half of it would help nobody.
 """
 
 from __future__ import annotations

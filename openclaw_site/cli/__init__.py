@@ -19,6 +19,7 @@ COMMANDS = {
     "migrate": "openclaw_site.cli.manage:migrate",
     "manage": "openclaw_site.cli.manage:manage",
     "messages": "openclaw_site.cli.messages:messages",
+    "access": "openclaw_site.cli.access:access",
     "audit": "openclaw_site.cli.audit:audit",
     "devices": "openclaw_site.cli.devices:devices",
     "events": "openclaw_site.cli.events:events",

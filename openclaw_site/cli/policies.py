@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
 
 import click
 
@@ -17,6 +19,7 @@ from openclaw_site.cli.partner_client import Credentials, PartnerClient, Partner
 from openclaw_site.cli.plugin import credential_options
 
 _VERSIONS = "/api/v1/policy-versions/"
+_DECISIONS = "/api/v1/decisions/"
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -114,6 +117,63 @@ def activate(number: int, reason: str, url: str, client_id: str, client_secret: 
         version = client.version(number)
         client.post(f"{_VERSIONS}{version['id']}/activate/", {"reason": reason})
     click.echo(f"Version {number} is in force (sha256 {version['digest']}).")
+
+
+@policies.command()
+@click.argument("number", type=int)
+@click.option("--reason", default="", help="It is kept with the step.")
+@credential_options
+def withdraw(number: int, reason: str, url: str, client_id: str, client_secret: str) -> None:
+    """Take the draft or proposal NUMBER back, for good."""
+    with _connected(url, client_id, client_secret) as client:
+        client.post(f"{_VERSIONS}{client.version(number)['id']}/withdraw/", {"reason": reason})
+    click.echo(f"Version {number} is withdrawn.")
+
+
+@policies.command("roll-back")
+@click.argument("number", type=int)
+@click.option("--reason", required=True, help="It is kept with the new version.")
+@credential_options
+def roll_back(number: int, reason: str, url: str, client_id: str, client_secret: str) -> None:
+    """Propose version NUMBER, which was in force before, again; somebody else puts it in force."""
+    with _connected(url, client_id, client_secret) as client:
+        made = client.post(f"{_VERSIONS}{client.version(number)['id']}/roll-back/", {"reason": reason})
+    click.echo(f"Version {made['number']} is proposed with the text of {number} (sha256 {made['digest']}).")
+    click.echo(f"Somebody else puts it in force: openclaw policies activate {made['number']}")
+
+
+@policies.command()
+@click.option("--all", "everything", is_flag=True, help="Also what was allowed, and what only a page showed.")
+@click.option("--action", default="", help="Of this action only, such as rollouts.endpoint.split.")
+@credential_options
+def decisions(everything: bool, action: str, url: str, client_id: str, client_secret: str) -> None:
+    """List what was decided lately, the newest first: refusals, unless everything is asked for."""
+    asked = {} if everything else {"allow": "false", "enforced": "true"}
+    query = urlencode(asked | ({"action": action} if action else {}))
+    with _connected(url, client_id, client_secret) as client:
+        for row in client.get(f"{_DECISIONS}?{query}")["results"]:
+            click.echo(
+                f"{row['id']}  {row['last_at'][:16]}  {row['count']:>5}×  {row['principal_label']}  "
+                f"{row['action']}  {row['target_label'] or row['target_id'] or '–'}: "
+                f"{'allowed' if row['allow'] else 'refused'}  [{', '.join(row['rules'])}]"
+            )
+
+
+@policies.command()
+@click.argument("decision", type=click.UUID)
+@credential_options
+def why(decision: UUID, url: str, client_id: str, client_secret: str) -> None:
+    """Say why DECISION (an id that `decisions` lists) came out as it did, what was missing, and who can help."""
+    with _connected(url, client_id, client_secret) as client:
+        found = client.get(f"{_DECISIONS}{decision}/why/")
+    for cause in found["causes"]:
+        click.echo(f"{cause['sentence']}  ({cause['origin']}{', ' + cause['rule'] if cause['rule'] else ''})")
+    for line in found["missing"]:
+        click.echo(f"missing: {line}")
+    helps = found["help"]
+    for title, names in (("can do it", helps["people"]), ("can propose others", helps["changers"])):
+        if names:
+            click.echo(f"{title}: {', '.join(names)}")
 
 
 @policies.command("what-if")

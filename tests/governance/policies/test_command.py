@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from django.core.handlers.wsgi import WSGIHandler
 
+from governance.access.decisions import decide
 from governance.access.recorder import recorder
 from governance.principals import Role
 from openclaw_site.cli import partner_client
@@ -84,3 +85,28 @@ def test_mistakes_have_places_and_nothing_is_left_behind(openclaw, tmp_path: Pat
     assert "There is no version 7" in openclaw("anna", "show", 7).output
     file.write_bytes(b"\xff\xfe")
     assert "not text in UTF-8" in openclaw("anna", "validate", file).output
+
+
+def test_a_version_is_taken_back_and_an_older_one_comes_back(openclaw, tmp_path: Path):
+    file = tmp_path / "bank.cedar"
+    for number, text in enumerate((NO_BATCH, NO_BATCH + "\n// changed\n"), start=1):
+        file.write_text(text)
+        assert openclaw("anna", "propose", file).exit_code == 0
+        assert openclaw("bert", "activate", number).exit_code == 0
+    back = openclaw("anna", "roll-back", 1, "--reason", "the change was wrong")
+    assert "Version 3 is proposed with the text of 1" in back.output
+    assert "is withdrawn" in openclaw("anna", "withdraw", 3, "--reason", "not needed").output
+    assert "withdrawn" in openclaw("bert", "list").output.splitlines()[0]
+
+
+def test_why_something_was_refused(openclaw, org, principal_for):
+    developer = principal_for(org, Role.DEVELOPER)
+    assert not decide(developer, "policies.version.draft", enforced=True).allow
+    recorder.flush()
+    listed = openclaw("anna", "decisions", "--action", "policies.version.draft").output
+    assert developer.label in listed
+    assert "refused  [none]" in listed
+    told = openclaw("anna", "why", listed.split()[0]).output
+    assert "None of the roles that were held allows this action." in told
+    assert "missing: One of the roles" in told
+    assert "allowed" in openclaw("anna", "decisions", "--all").output

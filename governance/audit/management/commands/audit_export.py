@@ -11,11 +11,22 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from governance.audit.export import pieces
+from governance.audit.models import AuditEntry
 from governance.audit.selectors import Search
 from governance.audit.services import record
 from governance.principals import SYSTEM
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Tenant
+
+FILTERS = {
+    "actor": "who: an id, or a part of the name",
+    "action": "the beginning of an action, such as registry.",
+    "target_type": "the kind of object",
+    "target_id": "the object's id",
+    "decision": "allow or deny",
+    "request_id": "the id of one request",
+    "text": "words in the reason",
+}
 
 
 def day_or_time(text: str) -> datetime:
@@ -27,6 +38,13 @@ def day_or_time(text: str) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+def add_filters(parser: CommandParser) -> None:
+    """What the log's page narrows by, under the same names."""
+    for name, text in FILTERS.items():
+        choices = AuditEntry.Decision.values if name == "decision" else None
+        parser.add_argument(f"--{name.replace('_', '-')}", default="", help=text, choices=choices)
+
+
 class Command(BaseCommand):
     """Who can run this has the installation's secrets; the export is recorded like any other."""
 
@@ -36,6 +54,7 @@ class Command(BaseCommand):
         parser.add_argument("--from", dest="since", default="", help="day or time, inclusive")
         parser.add_argument("--to", dest="until", default="", help="day or time, exclusive")
         parser.add_argument("--tenant", default="", help="short name of one tenant")
+        add_filters(parser)
         parser.add_argument("--format", choices=["csv", "jsonl"], default="jsonl")
         parser.add_argument("--output", default="", help="file to write (default: standard output)")
 
@@ -44,6 +63,7 @@ class Command(BaseCommand):
             tenant=self._tenant(options["tenant"]),
             since=day_or_time(options["since"]) if options["since"] else None,
             until=day_or_time(options["until"]) if options["until"] else datetime.now(UTC),
+            **{name: options[name] for name in FILTERS if options[name]},
         )
         with platform_scope():
             record(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import sys
 import time
 from dataclasses import asdict
 from typing import Any
@@ -13,13 +11,13 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from governance.access.principals import principal_for_user
+from governance.access.terminal import person_at_terminal
 from governance.errors import DomainError, NotFound
 from governance.keys import selectors, services
 from governance.keys.models import Destruction
-from governance.principals import SYSTEM, Factor, Principal, Signals
+from governance.principals import SYSTEM
 from governance.tenants.context import platform_scope
-from governance.tenants.models import Tenant, User
+from governance.tenants.models import Tenant
 
 
 class Command(BaseCommand):
@@ -120,7 +118,7 @@ class Command(BaseCommand):
 
     def _destroy(self, options: dict[str, Any]) -> None:
         tenant = self._tenant(options)
-        principal = self._person(options["user"], tenant)
+        principal = person_at_terminal(options["user"], tenant)
         if not options["confirm"] and not options["withdraw"]:
             asked = services.request_destruction(
                 principal=principal, tenant_id=tenant.id, reason=options["reason"]
@@ -152,13 +150,3 @@ class Command(BaseCommand):
         if found is None:
             raise NotFound(f"Nobody asked to destroy the keys of “{tenant.slug}”.")
         return found.id
-
-    def _person(self, username: str, tenant: Tenant) -> Principal:
-        """The principal of somebody who knows their password; it is read from the terminal or standard input."""
-        password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-        signals = Signals(factor=Factor.PASSWORD, factor_at=time.time())
-        with transaction.atomic():
-            user = User.objects.filter(username=username, is_active=True).first()
-            if user is None or not user.check_password(password):
-                raise CommandError("The name or the password is not right.")
-            return principal_for_user(user, tenant_id=tenant.id, signals=signals)

@@ -5,22 +5,31 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from governance.access.decisions import require
+from governance.access.terminal import person_at_terminal
 from governance.errors import DomainError
-from governance.principals import SYSTEM, Role
+from governance.principals import SYSTEM, Principal, Role
 from governance.privilege import removing, selectors, services
 from governance.privilege.models import RightKind
 from governance.privilege.things import find_thing
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Tenant, User
 
+LISTED = 200
+ROLES = sorted(role.value for role in Role if role not in (Role.SYSTEM, Role.SERVICE))
+
 
 class Command(BaseCommand):
-    """Acts as the system: whoever runs it has the machine. Every change is in the audit log all the same."""
+    """Acts as the system: whoever runs it has the machine. Every change is in the audit log all the same.
+
+    An elevation is between people, so its steps need their passwords. Breaking the glass needs two fresh factors, which
+    only a browser can show.
+    """
 
     help = "Access review, unused rights and emergency access from the command line."
 
@@ -40,6 +49,22 @@ class Command(BaseCommand):
         remove.add_argument("--object", default="", help="the object's id, for a permission")
         remove.add_argument("--tenant", required=True)
         remove.add_argument("--reason", required=True)
+        elevations = commands.add_parser("elevations")
+        elevations.add_argument("--tenant", required=True)
+        elevations.add_argument("--json", action="store_true")
+        request = commands.add_parser("request")
+        request.add_argument("role", choices=ROLES)
+        request.add_argument("--minutes", type=int, required=True)
+        request.add_argument("--reason", required=True)
+        for name in ("approve", "refuse", "withdraw", "review-glass"):
+            step = commands.add_parser(name)
+            step.add_argument("elevation", help="the id of an elevation")
+            if name != "withdraw":
+                step.add_argument("--reason", required=True, help="for a review: what was found")
+        for name in ("request", "approve", "refuse", "withdraw", "review-glass"):
+            step = commands.choices[name]
+            step.add_argument("--tenant", required=True)
+            step.add_argument("--as", dest="user", required=True, help="who does it; a password is read")
         end = commands.add_parser("end")
         end.add_argument("elevation", help="the id of an elevation that is in force")
         end.add_argument("--reason", required=True)
@@ -47,7 +72,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with platform_scope(), transaction.atomic():
-                getattr(self, options["what"])(options)
+                getattr(self, options["what"].replace("-", "_"))(options)
         except DomainError as error:
             raise CommandError(str(error)) from error
 
@@ -67,8 +92,8 @@ class Command(BaseCommand):
                 if row.last_used_at
                 else "never used"
             )
-            thing = f" on {row.object_label or row.object_id}" if row.object_id else ""
-            self.stdout.write(f"{row.account.username}: {row.name}{thing} ({used})")
+            where = f" on {row.object_label or row.object_id}" if row.object_id else ""
+            self.stdout.write(f"{row.account.username}: {row.name}{where} ({used})")
 
     def unused(self, options: dict[str, Any]) -> None:
         """What is proposed for removal."""
@@ -131,10 +156,77 @@ class Command(BaseCommand):
         )
         self.stdout.write("Removed.")
 
+    def elevations(self, options: dict[str, Any]) -> None:
+        """Elevations, the newest first."""
+        tenant = self._tenant(options)
+        require(SYSTEM, "privilege.right.view", tenant_id=tenant.id)
+        rows = list(selectors.elevations(tenant_id=tenant.id)[:LISTED])
+        if options["json"]:
+            fields = ("id", "role", "state", "minutes", "break_glass", "reason", "ends_at", "reviewed_at")
+            plain = [{"person": r.person.username} | {f: getattr(r, f) for f in fields} for r in rows]
+            self.stdout.write(json.dumps(plain, default=str, indent=1))
+            return
+        for row in rows:
+            kind = ", break-glass" if row.break_glass else ""
+            self.stdout.write(
+                f"{row.id} {row.person.username} as {row.role} for {row.minutes} minutes, "
+                f"{row.state}{kind}: {row.reason}"
+            )
+
+    def request(self, options: dict[str, Any]) -> None:
+        """Ask for a role for a while."""
+        made = services.request_elevation(
+            principal=self._person(options),
+            role=Role(options["role"]),
+            minutes=options["minutes"],
+            reason=options["reason"],
+        )
+        self.stdout.write(f"Asked for. Somebody else approves: openclaw privilege approve {made.pk}")
+
+    def approve(self, options: dict[str, Any]) -> None:
+        """Approve somebody else's request; it begins at once."""
+        self._decide(options, approve=True)
+        self.stdout.write("Approved; it has begun.")
+
+    def refuse(self, options: dict[str, Any]) -> None:
+        """Refuse somebody else's request."""
+        self._decide(options, approve=False)
+        self.stdout.write("Refused.")
+
+    def withdraw(self, options: dict[str, Any]) -> None:
+        """Take back a request of one's own."""
+        services.withdraw_elevation(principal=self._person(options), elevation_id=self._id(options))
+        self.stdout.write("Withdrawn.")
+
+    def review_glass(self, options: dict[str, Any]) -> None:
+        """Say what was found about somebody else's emergency access that is over; it closes the alarm."""
+        services.review_break_glass(
+            principal=self._person(options), elevation_id=self._id(options), review=options["reason"]
+        )
+        self.stdout.write("Reviewed; the alarm is closed.")
+
     def end(self, options: dict[str, Any]) -> None:
         """End an elevation now."""
-        services.end_elevation(principal=SYSTEM, elevation_id=options["elevation"], reason=options["reason"])
+        services.end_elevation(principal=SYSTEM, elevation_id=self._id(options), reason=options["reason"])
         self.stdout.write("It is over.")
+
+    def _decide(self, options: dict[str, Any], *, approve: bool) -> None:
+        services.decide_elevation(
+            principal=self._person(options),
+            elevation_id=self._id(options),
+            approve=approve,
+            reason=options["reason"],
+        )
+
+    def _person(self, options: dict[str, Any]) -> Principal:
+        return person_at_terminal(options["user"], self._tenant(options))
+
+    @staticmethod
+    def _id(options: dict[str, Any]) -> UUID:
+        try:
+            return UUID(options["elevation"])
+        except ValueError as error:
+            raise CommandError(f"“{options['elevation']}” is no id of an elevation.") from error
 
     def _tenant(self, options: dict[str, Any]) -> Tenant:
         found = Tenant.objects.filter(slug=options["tenant"]).first()

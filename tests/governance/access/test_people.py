@@ -1,0 +1,136 @@
+"""Tenants, people and memberships by REST and at the machine itself: the same services, the same bounds."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from django.test import Client
+
+from governance.audit.models import AuditEntry
+from governance.principals import Role
+from governance.tenants.context import platform_scope
+from governance.tenants.models import Membership, Tenant, User
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey", "platform")]
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command("access", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def roles_of(user: User) -> set[str]:
+    with platform_scope(), transaction.atomic():
+        return set(Membership.objects.filter(user=user).values_list("role", flat=True))
+
+
+def reasons(action: str) -> set[str]:
+    with platform_scope(), transaction.atomic():
+        return set(AuditEntry.objects.filter(action=action).values_list("reason", flat=True))
+
+
+@pytest.fixture
+def browser(member):
+    def signed_in(tenant, role) -> Client:
+        made = Client()
+        made.force_login(member(tenant, role), backend="django.contrib.auth.backends.ModelBackend")
+        return made
+
+    return signed_in
+
+
+def post(client: Client, path: str, **body: str):
+    return client.post(f"/api/v1/{path}", body, content_type="application/json")
+
+
+def test_at_the_machine(org, member):
+    member(org, Role.TENANT_ADMIN, username="boss")
+    dana = member(org, Role.DEVELOPER, username="dana")
+    assert "bank: Bank (organisation)" in run("tenants")
+    run("suspend", "bank", "--reason", "an incident")
+    assert "bank: Bank (organisation, suspended)" in run("tenants")
+    run("resume", "bank", "--reason", "over")
+    assert reasons("tenants.tenant.suspend") == {"an incident"}
+    assert "is disabled" in run("disable", "dana", "--reason", "a lost laptop")
+    assert "dana: developer, disabled" in run("members", "--tenant", "bank")
+    run("enable", "dana", "--reason", "found")
+    run("give", "dana", "data_scientist", "--tenant", "bank")
+    assert roles_of(dana) == {"developer", "data_scientist"}
+    run("take", "dana", "developer", "--tenant", "bank", "--reason", "moved")
+    rows = json.loads(run("members", "--tenant", "bank", "--json"))
+    assert {(row["account"], row["role"]) for row in rows} == {
+        ("boss", "tenant_admin"),
+        ("dana", "data_scientist"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("suspend", "nowhere", "--reason", "x"), "no tenant"),
+        (("disable", "ghost", "--reason", "x"), "no account"),
+        (("disable", "boss", "--reason", " "), "Give a reason"),
+        (("take", "boss", "developer", "--tenant", "bank", "--reason", "x"), "is not developer"),
+        (("take", "boss", "tenant_admin", "--tenant", "bank", "--reason", "x"), "last administrator"),
+        (("give", "boss", "reviewer", "--tenant", "bank"), "does not exist in a tenant of this kind"),
+        (("suspend", "platform", "--reason", "x"), "cannot be suspended"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_changes_nothing(arguments, words, org, member):
+    boss = member(org, Role.TENANT_ADMIN, username="boss")
+    with pytest.raises(CommandError, match=words):
+        run(*arguments)
+    assert roles_of(boss) == {"tenant_admin"}
+
+
+def test_the_platform_by_rest(org, platform, member, browser):
+    root = browser(platform, Role.PLATFORM_ADMIN)
+    dana = member(org, Role.DEVELOPER, username="dana")
+    assert post(root, f"people/{dana.pk}/disable/").status_code == 400, "without a reason"
+    answer = post(root, f"people/{dana.pk}/disable/", reason="a lost laptop")
+    assert (answer.status_code, answer.json()["is_active"]) == (200, False)
+    assert post(root, f"people/{dana.pk}/enable/", reason="found").json()["is_active"] is True
+    assert post(root, f"tenants/{org.pk}/suspend/", reason="an incident").json()["suspended_at"]
+    assert post(root, f"tenants/{org.pk}/resume/", reason="over").json()["suspended_at"] is None
+    assert {row["slug"] for row in root.get("/api/v1/tenants/").json()["results"]} == {"bank", "platform"}
+    with platform_scope(), transaction.atomic():
+        assert Tenant.objects.get(pk=org.pk).suspended_at is None
+
+
+def test_a_tenants_administrator_by_rest(org, other_org, member, browser):
+    admin, developer = browser(org, Role.TENANT_ADMIN), browser(org, Role.DEVELOPER)
+    dana = member(org, Role.DEVELOPER, username="dana")
+    stranger = member(other_org, Role.DEVELOPER, username="stranger")
+    people = {row["username"] for row in admin.get("/api/v1/people/").json()["results"]}
+    assert "dana" in people
+    assert "stranger" not in people
+    assert [row["slug"] for row in admin.get("/api/v1/tenants/").json()["results"]] == ["bank"]
+    made = post(admin, "memberships/", user=str(dana.pk), role="data_scientist")
+    assert made.status_code == 201
+    assert roles_of(dana) == {"developer", "data_scientist"}
+    assert post(admin, "memberships/", user=str(stranger.pk), role="developer").status_code == 404
+    assert (
+        post(admin, "memberships/", user=str(dana.pk), role="developer", tenant=str(other_org.pk)).status_code
+        == 403
+    )
+    taken = post(admin, f"memberships/{made.json()['id']}/remove/", reason="moved")
+    assert taken.status_code == 204
+    assert roles_of(dana) == {"developer"}
+    (last,) = admin.get("/api/v1/memberships/", {"role": "tenant_admin"}).json()["results"]
+    assert post(admin, f"memberships/{last['id']}/remove/", reason="oops").status_code == 409
+    for path in (
+        f"people/{dana.pk}/disable/",
+        f"people/{stranger.pk}/disable/",
+        f"tenants/{org.pk}/suspend/",
+        f"tenants/{other_org.pk}/suspend/",
+    ):
+        assert post(admin, path, reason="x").status_code == 403, path
+    for path in (f"people/{stranger.pk}/", f"tenants/{other_org.pk}/"):
+        assert admin.get(f"/api/v1/{path}").status_code == 404, path
+    for path in ("people/", "memberships/", "tenants/"):
+        assert developer.get(f"/api/v1/{path}").status_code == 403
