@@ -166,8 +166,8 @@ def test_what_was_read_while_a_change_was_heard_of_is_read_again(developer):
     class Silent:
         max_age_s = 3600.0
 
-        def subscribe(self, callback):
-            self.say = callback
+        def subscribe_cache(self, forget):
+            self.say = forget
 
     hub = Silent()
     kept = StopBook(hub)
