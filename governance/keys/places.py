@@ -5,20 +5,36 @@ Only `governance.keys.storage` uses these, so what they hold is sealed.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
 from django.core.files import File
 from django.core.files.storage import FileSystemStorage
+from django.utils.translation import gettext as _
+
+from governance.errors import Unavailable
 
 DRAFT = ".draft-"
+NAMES_AT_ONCE = 1000
+
+
+class Replaced(Unavailable):
+    """The file that is being read was deleted or put again meanwhile."""
+
+    code = "file-replaced"
+
+    def __init__(self) -> None:
+        super().__init__(_("The file was written anew while it was read."), hint=_("Read it again."))
 
 
 class Place(Protocol):
-    """A Django storage with three more methods."""
+    """A Django storage with a few more methods."""
 
     def save_new(self, name: str, content: File[bytes]) -> str:
         """Store under a name that is free; returns it. Raises FileExistsError when it was taken meanwhile."""
@@ -26,11 +42,20 @@ class Place(Protocol):
     def open_raw(self, name: str) -> IO[bytes]:
         """A seekable reader that fetches what is asked for. Raises FileNotFoundError."""
 
-    def replace(self, name: str, pieces: Iterable[bytes]) -> None:
-        """Put other bytes in the place of a file in one step: a reader sees the old ones or the new ones."""
+    def put(self, name: str, pieces: Iterable[bytes]) -> None:
+        """Store under a name, taken or not, in one step: a reader sees the old bytes or the new ones."""
+
+    def replace(self, name: str, pieces: Iterable[bytes], *, was: IO[bytes]) -> None:
+        """`put`, but only in the place of the very file that `was` (of `open_raw`) reads.
+
+        Raises FileNotFoundError or Replaced when it is another one or none by then: what is deleted stays deleted.
+        """
 
     def names(self, prefix: str, *, after: str, limit: int) -> Sequence[str]:
         """The next names below the folder `prefix`, in an order that stays the same."""
+
+    def delete_below(self, prefix: str) -> None:
+        """Delete every file below the folder `prefix`."""
 
     def exists(self, name: str) -> bool: ...
     def delete(self, name: str) -> None: ...
@@ -55,9 +80,45 @@ class LocalPlace(FileSystemStorage):
         """The file itself."""
         return Path(self.path(name)).open("rb")
 
-    def replace(self, name: str, pieces: Iterable[bytes]) -> None:
+    def put(self, name: str, pieces: Iterable[bytes]) -> None:
         """Write beside the file, then rename over it."""
-        write_over(Path(self.path(name)), pieces)
+        path = Path(self.path(name))
+        os.replace(_draft(path, pieces), path)
+
+    def replace(self, name: str, pieces: Iterable[bytes], *, was: IO[bytes]) -> None:
+        """Like `put`. A lock on the old file keeps `delete` from coming between the last look and the renaming."""
+        path = Path(self.path(name))
+        draft = _draft(path, pieces)
+        try:
+            with _locked(was.fileno()):
+                if not _is_at(was.fileno(), path):
+                    raise Replaced
+                os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def delete(self, name: str) -> None:
+        """Remove the file; one that is replaced in this moment too."""
+        path = Path(self.path(name))
+        while True:
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                return
+            try:
+                with _locked(descriptor):
+                    if _is_at(descriptor, path):
+                        path.unlink()
+                        return
+            finally:
+                os.close(descriptor)
+
+    def delete_below(self, prefix: str) -> None:
+        """File by file, as `delete` does; then the empty folders."""
+        while names := self.names(prefix, after="", limit=NAMES_AT_ONCE):
+            for name in names:
+                self.delete(name)
+        shutil.rmtree(self.path(prefix), ignore_errors=True)
 
     def names(self, prefix: str, *, after: str, limit: int) -> Sequence[str]:
         """The next names, folder by folder."""
@@ -82,9 +143,21 @@ class LocalPlace(FileSystemStorage):
                 yield f"{folder}/{entry.name}"
 
 
-def write_over(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write beside the file, then rename over it: a reader sees the old bytes or the new ones."""
-    os.replace(_draft(path, pieces), path)
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether what is open is still what lies under that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _draft(path: Path, pieces: Iterable[bytes]) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -17,9 +16,6 @@ from django.db import models
 from governance.audit.services import platform_tenant_id
 from governance.keys.columns import object_id_of
 from governance.keys.envelopes import resealed
-from governance.keys.keyring import key_for_sealing
-from governance.keys.places import write_over
-from governance.keys.streams import HEADER_BYTES, Binding, Header, open_sealed, read_fully, sealed_chunks
 
 
 class SealedCollection(Protocol):
@@ -93,21 +89,6 @@ class ColumnCollection:
             rows = rows.none()
         is_text = isinstance(self.model._meta.get_field(self.field), models.TextField)
         return rows.exclude(**{self.field: "" if is_text else b""}).exclude(**{self.field: None})
-
-
-def rewrite_file(path: Path, *, tenant_id: UUID, purpose: str, object_id: str) -> bool:
-    """Seal one file of `seal_stream` anew, in one step, unless the active key seals it already. Gone is no error."""
-    try:
-        with path.open("rb") as file:
-            header = Header.decoded(read_fully(file, HEADER_BYTES))
-            if header.key_id == key_for_sealing(tenant_id, purpose).id:
-                return False
-            binding = Binding(tenant_id, purpose, object_id)
-            with open_sealed(file, tenant_id=tenant_id, purpose=purpose, object_id=object_id) as content:
-                write_over(path, sealed_chunks(content, binding, chunk_power=header.chunk_power))
-    except FileNotFoundError:
-        return False
-    return True
 
 
 _collections: dict[str, SealedCollection] = {}

@@ -22,7 +22,7 @@ from django.core.files.storage import Storage, storages
 from django.utils.deconstruct import deconstructible
 
 from governance.keys.keyring import key_for_sealing
-from governance.keys.places import Place
+from governance.keys.places import Place, Replaced
 from governance.keys.sealing import SealedFile
 from governance.keys.streams import HEADER_BYTES, Binding, Header, open_sealed, read_fully, sealed_chunks
 
@@ -57,7 +57,10 @@ class SealedStorage(Storage):
         return header.plain_size(self.place.size(name))
 
     def rewrite(self, name: str) -> bool:
-        """Seal a file with the active key unless it is already; whether it was written anew. Gone is no error."""
+        """Seal a file with the active key unless it is already; whether it was written anew.
+
+        One that is gone or was put again meanwhile is no error.
+        """
         binding = self._binding(name)
         try:
             with self.place.open_raw(name) as raw:
@@ -65,8 +68,9 @@ class SealedStorage(Storage):
                 if header.key_id == key_for_sealing(binding.tenant_id, binding.purpose).id:
                     return False
                 with self._opened(name, raw) as content:
-                    self.place.replace(name, sealed_chunks(content, binding, chunk_power=header.chunk_power))
-        except FileNotFoundError:
+                    pieces = sealed_chunks(content, binding, chunk_power=header.chunk_power)
+                    self.place.replace(name, pieces, was=raw)
+        except (FileNotFoundError, Replaced):
             return False
         return True
 

@@ -17,9 +17,11 @@ from moto.server import ThreadedMotoServer
 
 from governance.errors import Unavailable
 from governance.keys import rewriting, services
+from governance.keys import storage as storage_module
 from governance.keys.errors import Altered, Truncated, UnknownKey, Unsealable
 from governance.keys.memory import memory
 from governance.keys.models import ReEncryption
+from governance.keys.sealing import SealedFile
 from governance.keys.storage import SealedStorage, StorageCollection
 from governance.principals import Role
 from governance.tenants.context import tenant_context
@@ -95,11 +97,11 @@ def test_two_files_of_one_name_both_open(storage, org):
 def test_a_file_moved_to_another_name_or_tenant_does_not_open(storage, org, other_org):
     name = storage.save(f"{org.id}/one.bin", ContentFile(CONTENT))
     moved = f"{org.id}/two.bin"
-    storages["objects"].replace(moved, [raw(storage, name)])
+    storages["objects"].put(moved, [raw(storage, name)])
     with pytest.raises(Altered):
         storage.open(moved)
     theirs = f"{other_org.id}/one.bin"
-    storages["objects"].replace(theirs, [raw(storage, name)])
+    storages["objects"].put(theirs, [raw(storage, name)])
     with tenant_context(other_org.id), pytest.raises(UnknownKey):
         storage.open(theirs)
     with tenant_context(other_org.id), pytest.raises(UnknownKey):
@@ -110,14 +112,64 @@ def test_cut_and_altered_files_are_refused(storage, org):
     name = storage.save(f"{org.id}/one.bin", ContentFile(CONTENT))
     whole = raw(storage, name)
     for bad, problem in ((whole[: 60 + 262_160], Truncated), (whole[:-5], Altered), (whole[:30], Truncated)):
-        storages["objects"].replace(name, [bad])
+        storages["objects"].put(name, [bad])
         with pytest.raises(problem):
             storage.open(name)
     flipped = bytearray(whole)
     flipped[100] ^= 1
-    storages["objects"].replace(name, [bytes(flipped)])
+    storages["objects"].put(name, [bytes(flipped)])
     with storage.open(name) as file, pytest.raises(Altered):
         file.read()
+
+
+def test_a_file_that_is_written_anew_does_not_come_back_when_it_was_deleted_meanwhile(
+    storage, org, principal_for, monkeypatch
+):
+    name = storage.save(f"{org.id}/one.bin", ContentFile(CONTENT))
+    admin = principal_for(org, Role.TENANT_ADMIN)
+    services.rotate_data_key(principal=admin, tenant_id=org.id, purpose="test.artifact")
+
+    def meanwhile(change):
+        real = storage_module.sealed_chunks
+
+        def chunks(*args, **options):
+            monkeypatch.setattr(storage_module, "sealed_chunks", real)
+            change()
+            yield from real(*args, **options)
+
+        monkeypatch.setattr(storage_module, "sealed_chunks", chunks)
+
+    meanwhile(lambda: storage.delete(name))
+    assert storage.rewrite(name) is False
+    assert not storage.exists(name)
+    storage.save(name, ContentFile(CONTENT))
+    services.rotate_data_key(principal=admin, tenant_id=org.id, purpose="test.artifact")
+    meanwhile(lambda: (storage.delete(name), storage.save(name, ContentFile(b"another"))))
+    assert storage.rewrite(name) is False
+    with storage.open(name) as file:
+        assert file.read() == b"another"
+    assert storages["objects"].names(str(org.id), after="", limit=10) == [name]
+
+
+def test_of_two_that_take_a_name_in_the_same_moment_one_is_told(storage, org):
+    name = f"{org.id}/one.bin"
+    place = storages["objects"]
+
+    def first_comes_another():
+        place.save_new(name, SealedFile([b"the first"], name))
+        yield b"the second" * 1_000_000
+
+    with pytest.raises(FileExistsError):
+        place.save_new(name, SealedFile(first_comes_another(), name))
+    assert raw(storage, name) == b"the first"
+
+
+def test_a_folder_is_emptied_at_once(storage, org):
+    for part in ("jobs/1/a", "jobs/1/b/c", "jobs/10/a"):
+        storage.save(f"{org.id}/{part}", ContentFile(b"x"))
+    storages["objects"].delete_below(f"{org.id}/jobs/1")
+    assert storages["objects"].names(str(org.id), after="", limit=10) == [f"{org.id}/jobs/10/a"]
+    storages["objects"].delete_below(f"{org.id}/jobs/1")
 
 
 def test_what_is_missing_is_missing(storage, org):
@@ -174,7 +226,7 @@ def test_files_are_written_anew_with_the_active_key(storage, org, principal_for,
     rewriting.register(StorageCollection("test.artifacts", storage))
     names = [storage.save(f"{org.id}/{i}.bin", ContentFile(CONTENT)) for i in range(3)]
     before = {name: raw(storage, name) for name in names}
-    storages["objects"].replace(names[1], [b"not sealed at all"])
+    storages["objects"].put(names[1], [b"not sealed at all"])
     admin = principal_for(org, Role.TENANT_ADMIN)
     active = services.rotate_data_key(principal=admin, tenant_id=org.id, purpose="test.artifact")
     job = services.re_encrypt(principal=admin, tenant_id=org.id)
