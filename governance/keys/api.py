@@ -64,6 +64,7 @@ class DataKeySerializer(serializers.ModelSerializer[DataKey]):
             "state",
             "uses",
             "sealed_bytes",
+            "problem",
             "created_at",
             "retired_at",
             "destroyed_at",
@@ -88,6 +89,7 @@ class ReEncryptionSerializer(serializers.ModelSerializer[ReEncryption]):
             "seen",
             "rewritten",
             "problems",
+            "waits_for",
             "requested_at",
             "finished_at",
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from uuid import UUID
 
 from django.db import transaction
@@ -10,8 +11,9 @@ from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
 from governance.audit.services import platform_tenant_id, record
-from governance.errors import Conflict, InvalidInput, NotFound
+from governance.errors import Conflict, InvalidInput, NotFound, Unavailable
 from governance.keys import keyring
+from governance.keys.errors import KeysUnavailable
 from governance.keys.models import DataKey, Destruction, KeyState, ReEncryption, WrappingKey
 from governance.keys.providers import provider_named
 from governance.keys.states import ALIVE, DESTRUCTION_STATES, KEY_STATES
@@ -19,6 +21,8 @@ from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 from governance.tenants.tasks import enqueue
+
+log = logging.getLogger(__name__)
 
 State = Destruction.State
 
@@ -106,22 +110,43 @@ def withdraw_destruction(*, principal: Principal, destruction_id: UUID) -> Destr
 
 
 def erase_destroyed() -> int:
-    """Erase destroyed wrapping keys at their providers; returns how many. One that is out of reach is tried again.
+    """Erase destroyed wrapping keys at their providers; returns how many.
 
-    Raises KeysUnavailable when a provider does not answer; what was erased before it stays noted.
+    Each is tried once. One that cannot be erased keeps no other waiting, and a provider that does not answer is not
+    asked again; what is left stays noted as such and is tried by the next call.
     """
-    erased = 0
-    while _erase_one():
-        erased += 1
+    erased, away = 0, set[str]()
+    last: UUID | None = None
+    while (row := _next_to_erase(last, away)) is not None:
+        last = row.id
+        try:
+            erased += _erase(row.id)
+        except (Unavailable, OSError) as error:
+            log.warning("wrapping key %s of %s cannot be erased yet: %s", row.id, row.provider, error)
+            if not _answers(row.provider):
+                away.add(row.provider)
     return erased
 
 
-def _erase_one() -> bool:
+def _next_to_erase(after: UUID | None, away: set[str]) -> WrappingKey | None:
+    with platform_scope(), transaction.atomic():
+        rows = WrappingKey.objects.filter(state=KeyState.DESTROYED, erased_at=None)
+        rows = rows.exclude(provider__in=away).order_by("id")
+        return (rows.filter(id__gt=after) if after else rows).first()
+
+
+def _answers(name: str) -> bool:
+    try:
+        return provider_named(name).status().ok
+    except KeysUnavailable:
+        return False
+
+
+def _erase(row_id: UUID) -> bool:
     with platform_scope(), transaction.atomic():
         row = (
             WrappingKey.objects.select_for_update(of=("self",), skip_locked=True)
-            .filter(state=KeyState.DESTROYED, erased_at=None)
-            .order_by("id")
+            .filter(pk=row_id, state=KeyState.DESTROYED, erased_at=None)
             .first()
         )
         if row is None:

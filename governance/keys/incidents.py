@@ -13,21 +13,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from governance.access.recorder import recorder
 from governance.audit.models import AuditEntry
 from governance.audit.services import record
-from governance.keys.errors import Unsealable
+from governance.keys.asking import asked_by
+from governance.keys.errors import KeyDestroyed, Unsealable
 from governance.principals import SYSTEM
 from governance.refs import ObjectRef
-from governance.tenants.context import platform_scope
+from governance.tenants.context import current_request_id, platform_scope, request_id
 
 log = logging.getLogger(__name__)
 
 FLUSH_S = 1.0
+RETRY_S = 10.0  # while the database is away
 MAX_WAITING = 1000
 
 
@@ -39,6 +42,15 @@ class Incident:
     purpose: str
     object_id: str
     code: str
+    asked_by: str = ""
+
+
+@dataclass(slots=True)
+class Seen:
+    """How often, and in which request first."""
+
+    times: int = 0
+    request_id: str = ""
 
 
 class Incidents:
@@ -50,7 +62,7 @@ class Incidents:
     def begin(self) -> None:
         """Start empty; after a fork the parent writes what it noted."""
         self._lock = threading.Lock()
-        self._waiting: dict[Incident, int] = {}
+        self._waiting: dict[Incident, Seen] = {}
         self._thread: threading.Thread | None = None
         self._due = threading.Event()
 
@@ -60,30 +72,40 @@ class Incidents:
         with self._lock:
             if incident not in self._waiting and len(self._waiting) >= MAX_WAITING:
                 return
-            self._waiting[incident] = self._waiting.get(incident, 0) + 1
+            seen = self._waiting.setdefault(incident, Seen(request_id=current_request_id()))
+            seen.times += 1
             if recorder.background and self._thread is None:
                 self._thread = threading.Thread(target=self._write_soon, name="key-incidents", daemon=True)
                 self._thread.start()
 
-    def flush(self) -> None:
-        """Write what waits, each in a transaction of its own. What a missing database refuses stays in the log only."""
+    def flush(self) -> bool:
+        """Write what waits, each in a transaction of its own; whether nothing is left.
+
+        When the database is away, what is not written yet goes on waiting. An entry that the database itself refuses
+        stays in the log only, and keeps no other waiting.
+        """
         with self._lock:
             waiting, self._waiting = self._waiting, {}
-        for incident, count in waiting.items():
+        for incident in list(waiting):
             try:
-                with platform_scope(), transaction.atomic():
-                    record(
-                        principal=SYSTEM,
-                        action="keys.envelope.open",
-                        target=ObjectRef(type="keys.envelope", id=incident.object_id, label=incident.purpose),
-                        tenant_id=incident.tenant_id,
-                        decision=AuditEntry.Decision.DENY,
-                        reason=incident.code,
-                        details={"purpose": incident.purpose, "times": count},
-                    )
+                _write(incident, waiting[incident])
+            except (OperationalError, InterfaceError) as error:
+                log.error("incidents wait for the database: %s", type(error).__name__)
+                self._put_back(waiting)
+                return False
             except DatabaseError as error:
-                log.error("incidents could not be written to the audit log: %s", error)
-                return
+                log.error("an incident could not be written to the audit log: %s", type(error).__name__)
+            del waiting[incident]
+        return True
+
+    def _put_back(self, waiting: dict[Incident, Seen]) -> None:
+        with self._lock:
+            for incident, seen in self._waiting.items():
+                if incident in waiting:
+                    waiting[incident].times += seen.times
+                elif len(waiting) < MAX_WAITING:
+                    waiting[incident] = seen
+            self._waiting = waiting
 
     def end(self) -> None:
         """Write what waits before the process ends."""
@@ -91,11 +113,32 @@ class Incidents:
             self.flush()
 
     def _write_soon(self) -> None:
-        self._due.wait(FLUSH_S)
-        with self._lock:
-            self._thread = None
-        self.flush()
-        connection.close()
+        pause_s = FLUSH_S
+        while True:
+            self._due.wait(pause_s)
+            written = self.flush()
+            connection.close()
+            pause_s = FLUSH_S if written else RETRY_S
+            with self._lock:
+                if not self._waiting:
+                    self._thread = None
+                    return
+
+
+def _write(incident: Incident, seen: Seen) -> None:
+    details: dict[str, Any] = {"purpose": incident.purpose, "times": seen.times}
+    if incident.asked_by:
+        details["asked_by"] = incident.asked_by
+    with request_id(seen.request_id), platform_scope(), transaction.atomic():
+        record(
+            principal=SYSTEM,
+            action="keys.envelope.open",
+            target=ObjectRef(type="keys.envelope", id=incident.object_id, label=incident.purpose),
+            tenant_id=incident.tenant_id,
+            decision=AuditEntry.Decision.DENY,
+            reason=incident.code,
+            details=details,
+        )
 
 
 incidents = Incidents()
@@ -108,6 +151,6 @@ def noticed(tenant_id: UUID, purpose: str, object_id: str) -> Iterator[None]:
     """Note what cannot be opened in this block, and let the error through."""
     try:
         yield
-    except Unsealable as error:
-        incidents.note(Incident(tenant_id, purpose, object_id, error.code))
+    except (Unsealable, KeyDestroyed) as error:
+        incidents.note(Incident(tenant_id, purpose, object_id, error.code, asked_by()))
         raise

@@ -17,6 +17,7 @@ from django.db.models import F
 from governance.access.broadcast import announce
 from governance.audit.services import record
 from governance.ids import uuid7
+from governance.keys.asking import asked_by
 from governance.keys.errors import KeyDestroyed, KeysUnavailable, UnknownKey, WrongPurpose
 from governance.keys.memory import OpenKey, memory, open_key
 from governance.keys.models import DataKey, KeyState, WrappingKey
@@ -72,7 +73,7 @@ def new_wrapping_key(tenant_id: UUID, *, principal: Principal) -> WrappingKey:
         action="keys.wrapping_key.create",
         target=ObjectRef.of(row),
         tenant_id=tenant_id,
-        details={"number": row.number, "provider": row.provider},
+        details={"number": row.number, "provider": row.provider} | _asked_by(principal),
     )
     return row
 
@@ -96,7 +97,8 @@ def new_data_key(wrapping_key: WrappingKey, purpose: str, *, principal: Principa
         action="keys.data_key.create",
         target=ObjectRef.of(row),
         tenant_id=row.tenant_id,
-        details={"purpose": purpose, "number": row.number, "wrapping_key": wrapping_key.number},
+        details={"purpose": purpose, "number": row.number, "wrapping_key": wrapping_key.number}
+        | _asked_by(principal),
     )
     return row
 
@@ -132,6 +134,12 @@ def announce_change(tenant_id: UUID) -> None:
     """Let every process forget the tenant's keys at commit, this one without waiting to hear of it."""
     announce("key", str(tenant_id))
     transaction.on_commit(partial(memory.forget, tenant_id))
+
+
+def _asked_by(principal: Principal) -> dict[str, str]:
+    """Whose work needed a key that the system makes; nothing where somebody makes it in their own name."""
+    who = asked_by() if principal is SYSTEM else ""
+    return {"asked_by": who} if who else {}
 
 
 def _check(tenant_id: UUID, purpose: str) -> None:

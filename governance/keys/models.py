@@ -74,6 +74,12 @@ class DataKey(TenantModel):
         _("times sealed with"), default=0, help_text=_("Written behind the work, so it lags a little.")
     )
     sealed_bytes = models.PositiveBigIntegerField(_("bytes sealed"), default=0)
+    problem = models.CharField(
+        _("problem"),
+        max_length=60,
+        blank=True,
+        help_text=_("Why it could not be unwrapped when it was last to be wrapped anew; a code."),
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     retired_at = models.DateTimeField(_("retired"), null=True, blank=True)
     destroyed_at = models.DateTimeField(_("destroyed"), null=True, blank=True)
@@ -113,6 +119,12 @@ class ReEncryption(TenantModel):
     rewritten = models.PositiveBigIntegerField(_("written anew"), default=0)
     problems = models.JSONField(
         _("problems"), default=list, help_text=_("Objects that could not be opened, the first hundred.")
+    )
+    waits_for = models.CharField(
+        _("waits for"),
+        max_length=300,
+        blank=True,
+        help_text=_("What its last step could not reach; it goes on by itself once that is back."),
     )
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -7,6 +7,7 @@ erasure is: it goes on when whoever asked for it has lost the right to, for half
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import timedelta
 from uuid import UUID
@@ -17,9 +18,8 @@ from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
 from governance.audit.services import record
-from governance.errors import Conflict, DomainError, NotFound
+from governance.errors import Conflict, DomainError, NotFound, Unavailable
 from governance.keys import keyring
-from governance.keys.errors import KeysUnavailable
 from governance.keys.models import ReEncryption
 from governance.keys.rewriting import SealedCollection, collections
 from governance.keys.states import RE_ENCRYPTION_STATES
@@ -28,6 +28,8 @@ from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.models import Tenant
 from governance.tenants.tasks import enqueue
+
+log = logging.getLogger(__name__)
 
 State = ReEncryption.State
 OPEN = (State.QUEUED, State.RUNNING)
@@ -79,9 +81,10 @@ def cancel_re_encryption(*, principal: Principal, job_id: UUID) -> ReEncryption:
 
 
 def step(job_id: UUID, tenant_id: UUID, *, limit_s: float = STEP_S) -> bool:
-    """Work for about `limit_s` seconds; returns whether there is more to do, for which the next step is queued.
+    """Work for about `limit_s` seconds; returns whether there is more to do now, for which the next step is queued.
 
-    Raises KeysUnavailable when the keys are out of reach; the job then waits to be resumed.
+    What keeps it from going on (keys, storage or a file out of reach) is named in `waits_for`; what was done until then
+    is kept, nothing is skipped, and `resume_stalled` tries again.
     """
     with tenant_context(tenant_id), transaction.atomic():
         job = (
@@ -94,9 +97,18 @@ def step(job_id: UUID, tenant_id: UUID, *, limit_s: float = STEP_S) -> bool:
         if job.state == State.QUEUED:
             RE_ENCRYPTION_STATES.check(job.state, State.RUNNING)
             job.state = State.RUNNING
-        more = _walk(job, time.monotonic() + limit_s)
+        more, job.waits_for = False, ""
+        try:
+            more = _walk(job, time.monotonic() + limit_s)
+        except (Unavailable, OSError) as error:
+            job.waits_for = _in_words(error)[:300]
+            log.warning("the re-encryption %s waits: %s", job.id, job.waits_for)
         job.touched_at = timezone.now()
-        job.save(update_fields=["state", "position", "seen", "rewritten", "problems", "touched_at"])
+        job.save(
+            update_fields=["state", "position", "seen", "rewritten", "problems", "waits_for", "touched_at"]
+        )
+        if job.waits_for:
+            return False
         if more:
             enqueue("keys.re_encrypt", job_id=job.id, tenant_id=tenant_id)
         else:
@@ -130,15 +142,25 @@ def _next(job: ReEncryption, collection: SealedCollection) -> list[str]:
 
 
 def _rewrite(job: ReEncryption, collection: SealedCollection, key: str) -> None:
-    job.seen += 1
     try:
         with transaction.atomic():
             job.rewritten += collection.rewrite(job.tenant_id, key)
-    except KeysUnavailable:
-        raise
+    except Unavailable:
+        raise  # it may be written anew later, so it must not be passed over
     except DomainError as error:
         if len(job.problems) < MAX_PROBLEMS:
             job.problems.append({"collection": collection.name, "object": key, "code": error.code})
+    job.seen += 1
+
+
+def _in_words(error: Unavailable | OSError) -> str:
+    """What to tell an administrator: never a path."""
+    if isinstance(error, OSError):
+        return _("A file cannot be read or written: %(reason)s.") % {
+            "reason": error.strerror or type(error).__name__
+        }
+    detail = getattr(error, "detail", "")
+    return f"{error.message} ({detail})" if detail else str(error.message)
 
 
 def _finish(job: ReEncryption, state: str, principal: Principal) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from governance.keys.memory import memory
@@ -16,6 +16,7 @@ from governance.keys.providers import provider
 from governance.tenants.models import Tenant
 
 DATA_KEYS_SHOWN = 200
+PROBLEMS_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +129,15 @@ def problems() -> list[str]:
     waiting = WrappingKey.objects.filter(state=KeyState.DESTROYED, erased_at=None).count()
     if waiting:
         found.append(f"{waiting} destroyed wrapping keys wait to be erased by their provider")
-    stalled = ReEncryption.objects.filter(
-        state__in=["queued", "running"], touched_at__lte=timezone.now() - timedelta(minutes=5)
-    )
-    found += [f"the re-encryption {job.id} has not moved for five minutes" for job in stalled]
+    waiting_or_stalled = ~Q(waits_for="") | Q(touched_at__lte=timezone.now() - timedelta(minutes=5))
+    found += [
+        f"the re-encryption {job.id} waits: {job.waits_for}"
+        if job.waits_for
+        else f"the re-encryption {job.id} has not moved for five minutes"
+        for job in ReEncryption.objects.filter(state__in=["queued", "running"]).filter(waiting_or_stalled)
+    ]
+    found += [
+        f"the data key {key.purpose} {key.number} of tenant {key.tenant_id} cannot be unwrapped: {key.problem}"
+        for key in alive.exclude(problem="").order_by("id")[:PROBLEMS_SHOWN]
+    ]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,8 +12,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
+from governance.audit.models import AuditEntry
 from governance.audit.services import record
-from governance.errors import NotFound
+from governance.errors import DomainError, NotFound
 from governance.keys import keyring
 from governance.keys.destruction import (
     confirm_destruction,
@@ -20,8 +22,9 @@ from governance.keys.destruction import (
     request_destruction,
     withdraw_destruction,
 )
+from governance.keys.errors import Unsealable
 from governance.keys.models import DataKey, KeyState, WrappingKey
-from governance.keys.reencryption import cancel_re_encryption, re_encrypt, resume_stalled, step
+from governance.keys.reencryption import HEARD_S, cancel_re_encryption, re_encrypt, resume_stalled, step
 from governance.keys.states import KEY_STATES
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
@@ -30,6 +33,7 @@ from governance.tenants.models import Tenant
 from governance.tenants.tasks import enqueue
 
 __all__ = [
+    "HEARD_S",
     "cancel_re_encryption",
     "confirm_destruction",
     "erase_destroyed",
@@ -43,6 +47,8 @@ __all__ = [
     "step",
     "withdraw_destruction",
 ]
+
+log = logging.getLogger(__name__)
 
 # Far below the 2**32 messages that a key may seal with random nonces (NIST SP 800-38D, 8.3).
 MAX_USES = 2**30
@@ -80,19 +86,28 @@ def rotate_wrapping_key(*, principal: Principal, tenant_id: UUID, reason: str = 
 def rewrap(tenant_id: UUID) -> int:
     """Wrap what still lies under a retired wrapping key with the active one; returns how many data keys.
 
-    Batch by batch, each kept by itself: what a token that goes away interrupts is taken up by the next call.
+    Batch by batch, each kept by itself: what a token that goes away interrupts is taken up by the next call. A data key
+    that does not unwrap is noted in its row and keeps no other waiting. Raises KeysUnavailable.
     """
-    done = 0
-    while count := _rewrap_batch(tenant_id):
+    done, last = 0, None
+    while True:
+        count, last = _rewrap_batch(tenant_id, last)
         done += count
-    return done
+        if last is None:
+            return done
 
 
 def rewrap_all() -> int:
-    """Take up what was interrupted, for every tenant."""
+    """Take up what was interrupted, for every tenant; one whose keys are out of reach keeps no other waiting."""
     with platform_scope(), transaction.atomic():
-        waiting = set(_to_rewrap().values_list("tenant_id", flat=True))
-    return sum(rewrap(tenant_id) for tenant_id in waiting)
+        waiting = sorted(set(_to_rewrap().values_list("tenant_id", flat=True)))
+    done = 0
+    for tenant_id in waiting:
+        try:
+            done += rewrap(tenant_id)
+        except (DomainError, OSError) as error:
+            log.warning("data keys of tenant %s wait to be wrapped anew: %s", tenant_id, error)
+    return done
 
 
 @transaction.atomic
@@ -119,17 +134,25 @@ def rotate_data_key(*, principal: Principal, tenant_id: UUID, purpose: str, reas
 
 
 def rotate_due() -> int:
-    """Rotate every data key that has sealed enough or is old enough; returns how many."""
+    """Rotate every data key that has sealed enough or is old enough; returns how many. One that cannot be keeps no
+    other waiting, and is tried by the next call.
+    """
     with platform_scope(), transaction.atomic():
         due = list(
             DataKey.objects.filter(state=KeyState.ACTIVE)
             .filter(Q(uses__gte=MAX_USES) | Q(created_at__lte=timezone.now() - MAX_AGE))
             .values_list("tenant_id", "purpose")
         )
+    done = 0
     for tenant_id, purpose in due:
-        with tenant_context(tenant_id):
-            rotate_data_key(principal=SYSTEM, tenant_id=tenant_id, purpose=purpose, reason="due")
-    return len(due)
+        try:
+            with tenant_context(tenant_id):
+                rotate_data_key(principal=SYSTEM, tenant_id=tenant_id, purpose=purpose, reason="due")
+        except (DomainError, OSError) as error:
+            log.warning("the data key of %s of tenant %s is due but stays: %s", purpose, tenant_id, error)
+        else:
+            done += 1
+    return done
 
 
 def _retire(row: WrappingKey | DataKey, principal: Principal) -> None:
@@ -144,26 +167,47 @@ def _to_rewrap() -> models.QuerySet[DataKey]:
     return alive.filter(wrapping_key__state=KeyState.RETIRED)
 
 
-def _rewrap_batch(tenant_id: UUID) -> int:
+def _rewrap_batch(tenant_id: UUID, after: UUID | None) -> tuple[int, UUID | None]:
+    """How many were wrapped anew, and the last row that was looked at; None when there was none."""
     with tenant_context(tenant_id), transaction.atomic():
         active = WrappingKey.objects.filter(tenant_id=tenant_id, state=KeyState.ACTIVE).first()
         if active is None:
-            return 0
-        rows = list(
-            _to_rewrap()
-            .filter(tenant_id=tenant_id)
-            .select_related("wrapping_key")
-            .select_for_update(of=("self",))[:REWRAP_BATCH]
-        )
+            return 0, None
+        rows = _to_rewrap().filter(tenant_id=tenant_id).select_related("wrapping_key").order_by("id")
+        rows = (rows.filter(id__gt=after) if after else rows).select_for_update(of=("self",))[:REWRAP_BATCH]
+        done, last = 0, None
         for row in rows:
-            keyring.wrap(row, active, keyring.unwrap(row))
-            row.save(update_fields=["wrapping_key", "wrapped"])
-        if rows:
+            last = row.id
+            done += _rewrap_one(row, active)
+        if done:
             record(
                 principal=SYSTEM,
                 action="keys.data_key.rewrap",
                 target=ObjectRef.of(active),
                 tenant_id=tenant_id,
-                details={"data_keys": len(rows), "wrapping_key": active.number},
+                details={"data_keys": done, "wrapping_key": active.number},
             )
-        return len(rows)
+        return done, last
+
+
+def _rewrap_one(row: DataKey, active: WrappingKey) -> bool:
+    try:
+        data_key = keyring.unwrap(row)
+    except Unsealable as error:
+        if row.problem != error.code:
+            row.problem = error.code
+            row.save(update_fields=["problem"])
+            record(
+                principal=SYSTEM,
+                action="keys.data_key.rewrap",
+                target=ObjectRef.of(row),
+                tenant_id=row.tenant_id,
+                decision=AuditEntry.Decision.DENY,
+                reason=error.code,
+                details={"purpose": row.purpose, "number": row.number},
+            )
+        return False
+    keyring.wrap(row, active, data_key)
+    row.problem = ""
+    row.save(update_fields=["wrapping_key", "wrapped", "problem"])
+    return True

@@ -32,14 +32,15 @@ from governance.keys.providers.connection import TokenAddress, TokenConnection
 from governance.keys.providers.software import SoftwareKeyProvider
 
 T = TypeVar("T")
-Refusals = tuple[type[PKCS11Error], ...]
 
 NONCE_BYTES = 12
 TAG_BITS = 128
 KEY_BITS = 256
 MAX_HANDLES = 1024
-# What a token says of ciphertext that does not fit; SoftHSM has no better word than a general error.
-NOT_AUTHENTIC = (EncryptedDataInvalid, EncryptedDataLenRange, GeneralError)
+# What a token says of ciphertext that does not fit. SoftHSM has no better word than a general error; of any other
+# token that is a fault of the device, which must not read as data that somebody altered.
+NOT_AUTHENTIC = (EncryptedDataInvalid, EncryptedDataLenRange)
+SOFTHSM = "SoftHSM"
 # The signed repository's clients trust the keys that its root metadata names. Those that were made as files before
 # there was a token stay in use until the root names others.
 CARRIED_ON = "tuf-"
@@ -134,7 +135,7 @@ class PKCS11Provider:
             parameters = GCMParams(nonce, aad, TAG_BITS)
             return key.decrypt(sealed, mechanism=Mechanism.AES_GCM, mechanism_param=parameters)
 
-        return bytes(self._with_key(name, decrypt, refused=NOT_AUTHENTIC))
+        return bytes(self._with_key(name, decrypt, opens=True))
 
     def signer(self, name: str) -> Signer:
         """The signer called `name`; its key is made in the token at the first use."""
@@ -193,7 +194,7 @@ class PKCS11Provider:
                 )
             return self._run(lambda s: _find_public(s, name) or _generate_pair(s, name))
 
-    def _with_key(self, name: str, use: Callable[[Any], T], *, refused: Refusals = ()) -> T:
+    def _with_key(self, name: str, use: Callable[[Any], T], *, opens: bool = False) -> T:
         label = checked_name(name)
 
         def work(session: Any) -> T:
@@ -204,24 +205,30 @@ class PKCS11Provider:
                 key = self._handles[label] = session.get_key(object_class=ObjectClass.SECRET_KEY, label=label)
             return use(key)
 
-        return self._run(work, refused=refused)
+        return self._run(work, opens=opens)
 
-    def _run(self, work: Callable[[Any], T], *, refused: Refusals = ()) -> T:
-        return self._mapped(lambda: self._token.run(work), refused=refused)
+    def _run(self, work: Callable[[Any], T], *, opens: bool = False) -> T:
+        return self._mapped(lambda: self._token.run(work), opens=opens)
 
-    def _mapped(self, call: Callable[[], T], *, refused: Refusals = ()) -> T:
+    def _mapped(self, call: Callable[[], T], *, opens: bool = False) -> T:
         """Errors of the vendor's library, each as what it means here; their text goes nowhere.
 
-        `refused` are those that mean bytes that are not authentic.
+        `opens` says that the call opens bytes, which may turn out not to be authentic.
         """
         try:
             return call()
         except NoSuchKey as error:
             raise UnknownKey from error
-        except refused as error:
-            raise Altered from error
         except PKCS11Error as error:
+            if opens and isinstance(error, self._not_authentic()):
+                raise Altered from error
             raise KeysUnavailable(f"the token answers {type(error).__name__}") from error
+
+    def _not_authentic(self) -> tuple[type[PKCS11Error], ...]:
+        """The errors by which this token says that bytes are not authentic."""
+        facts = self._token.facts
+        is_softhsm = facts is not None and facts.manufacturer.startswith(SOFTHSM)
+        return (*NOT_AUTHENTIC, GeneralError) if is_softhsm else NOT_AUTHENTIC
 
 
 class TokenSigner(Signer):

@@ -13,9 +13,9 @@ from governance.audit.models import AuditEntry
 from governance.errors import AccessDenied, Conflict, IllegalTransition, InvalidInput, NotFound
 from governance.ids import uuid7
 from governance.keys import envelopes, services
-from governance.keys.errors import KeyDestroyed, KeysUnavailable, UnknownKey
+from governance.keys.errors import KeyDestroyed, UnknownKey
 from governance.keys.models import DataKey, Destruction, KeyState, WrappingKey
-from governance.keys.providers import provider
+from governance.keys.providers import SoftwareKeyProvider, provider
 from governance.principals import Role
 from governance.tenants.context import platform_scope, tenant_context
 
@@ -133,11 +133,31 @@ def test_a_token_that_is_away_is_told_later(org, first, second, token_in_use, mo
     destroy(org, first, second)
     with pytest.raises(KeyDestroyed):
         unseal(org, blob)
-    with pytest.raises(KeysUnavailable):
-        services.erase_destroyed()
+    assert services.erase_destroyed() == 0
     token_in_use.restore()
     monkeypatch.setattr(provider()._token, "_paused_until", 0)
     assert services.erase_destroyed() == 1
+
+
+@pytest.mark.django_db
+def test_a_key_that_cannot_be_erased_keeps_no_other_waiting(org, other_org, monkeypatch):
+    for tenant in (org, other_org):
+        seal(tenant)
+    with platform_scope():
+        WrappingKey.objects.update(state=KeyState.DESTROYED)
+        blocked = WrappingKey.objects.order_by("id").first()
+    real = SoftwareKeyProvider.destroy_wrapping_key
+
+    def destroy_wrapping_key(self, name):
+        if name == blocked.reference:
+            raise PermissionError(13, "Permission denied")
+        real(self, name)
+
+    monkeypatch.setattr(SoftwareKeyProvider, "destroy_wrapping_key", destroy_wrapping_key)
+    assert services.erase_destroyed() == 1
+    monkeypatch.undo()
+    assert services.erase_destroyed() == 1
+    assert services.erase_destroyed() == 0
 
 
 READER = """

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-import io
+import errno
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from governance.errors import Conflict, IllegalTransition, NotFound
+from governance.errors import Conflict, IllegalTransition, NotFound, Unavailable
 from governance.identity.models import IdentityProvider
 from governance.ids import uuid7
-from governance.keys import columns, envelopes, rewriting, services
+from governance.keys import columns, envelopes, rewriting, selectors, services
 from governance.keys.errors import Altered, KeysUnavailable
 from governance.keys.models import ReEncryption
 from governance.principals import Role
@@ -35,6 +35,7 @@ class Shelf:
     objects: dict[str, bytes] = field(default_factory=dict)
     visited: list[str] = field(default_factory=list)
     fails: int = 0
+    error: Exception = field(default_factory=lambda: KeysUnavailable("away"))
 
     def fill(self, count):
         for i in range(count):
@@ -53,7 +54,7 @@ class Shelf:
         self.visited.append(key)
         if self.fails:
             self.fails -= 1
-            raise KeysUnavailable("away")
+            raise self.error
         new = envelopes.resealed(self.objects[key], tenant_id=tenant_id, purpose=PURPOSE, object_id=key)
         if new:
             self.objects[key] = new
@@ -102,8 +103,9 @@ def test_it_goes_on_where_it_was_interrupted(org, shelf, rotated, admin):
         steps += 1
         if steps == 3:
             shelf.fails = 1
-            with pytest.raises(KeysUnavailable):
-                services.step(job.id, org.id, limit_s=WHOLE)
+            assert services.step(job.id, org.id, limit_s=WHOLE) is False
+            job.refresh_from_db()
+            assert (job.state, "(away)" in job.waits_for) == (State.RUNNING, True)
             ReEncryption.objects.update(touched_at=timezone.now() - timedelta(minutes=1))
             assert services.resume_stalled() == 1
         if steps == 5:
@@ -112,6 +114,29 @@ def test_it_goes_on_where_it_was_interrupted(org, shelf, rotated, admin):
     job.refresh_from_db()
     assert (job.state, job.seen, job.rewritten) == (State.DONE, 250, 250)
     assert len(shelf.visited) == 251, "only the object that failed is visited twice"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Unavailable("The file storage does not answer."), "The file storage does not answer."),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/secret/path"),
+            "A file cannot be read or written: Permission denied.",
+        ),
+    ],
+)
+def test_what_is_out_of_reach_is_waited_for_and_never_passed_over(org, shelf, rotated, admin, error, said):
+    job = services.re_encrypt(principal=admin, tenant_id=org.id)
+    shelf.fails, shelf.error = 2, error
+    for _ in range(2):
+        assert services.step(job.id, org.id, limit_s=WHOLE) is False
+        job.refresh_from_db()
+        assert (job.state, job.waits_for, job.problems, job.seen) == (State.RUNNING, said, [], 0)
+        assert [problem for problem in selectors.problems() if said in problem]
+    assert services.step(job.id, org.id, limit_s=WHOLE) is False
+    job.refresh_from_db()
+    assert (job.state, job.waits_for, job.rewritten) == (State.DONE, "", 250)
 
 
 def test_doing_it_twice_changes_nothing(org, shelf, rotated, admin):
@@ -199,29 +224,6 @@ def test_json_and_rows_without_a_tenant(org, platform, member, shelf):
     assert columns.opened_json(person, "first_name", purpose="identity.factor") == {"seed": [1, 2]}
     with pytest.raises(ValueError, match="primary key"):
         columns.object_id_of(type(person)(id=None), "first_name")
-
-
-def test_a_sealed_file_is_replaced_in_one_step(org, shelf, admin, tmp_path):
-    binding = {"tenant_id": org.id, "purpose": PURPOSE, "object_id": "dataset"}
-    path = tmp_path / "sealed"
-    with path.open("wb") as file:
-        envelopes.seal_stream(io.BytesIO(b"rows" * 100_000), file, **binding)
-    assert rewriting.rewrite_file(path, **binding) is False
-    services.rotate_data_key(principal=admin, tenant_id=org.id, purpose=PURPOSE)
-    with path.open("rb") as reader:
-        assert rewriting.rewrite_file(path, **binding) is True
-        assert envelopes.open_sealed(reader, **binding).read() == b"rows" * 100_000, (
-            "who reads the old bytes goes on"
-        )
-    assert envelopes.open_sealed(path, **binding).read() == b"rows" * 100_000
-    path.write_bytes(path.read_bytes()[:-1])
-    services.rotate_data_key(principal=admin, tenant_id=org.id, purpose=PURPOSE)
-    before = path.read_bytes()
-    with pytest.raises(Altered):
-        rewriting.rewrite_file(path, **binding)
-    assert path.read_bytes() == before
-    assert [entry.name for entry in tmp_path.iterdir()] == ["sealed"]
-    assert rewriting.rewrite_file(tmp_path / "none", **binding) is False
 
 
 def test_client_secrets_of_identity_providers_are_among_what_is_written_anew(org, admin):

@@ -12,13 +12,14 @@ from django.db import connection, transaction
 
 from governance.audit.models import AuditEntry
 from governance.errors import AccessDenied, NotFound
-from governance.keys import envelopes, keyring, services
+from governance.keys import envelopes, keyring, selectors, services
 from governance.keys.errors import KeysUnavailable
 from governance.keys.memory import memory
 from governance.keys.models import DataKey, KeyState, WrappingKey
 from governance.keys.providers import provider_named
 from governance.keys.usage import usage
-from governance.principals import Role
+from governance.principals import SYSTEM, Role
+from governance.tenants.checkpoints import Cause, caused_by
 from governance.tenants.context import platform_scope, tenant_context
 
 PURPOSE = "test.secret"
@@ -96,6 +97,79 @@ def test_keys_that_are_old_or_much_used_are_rotated_by_themselves(org, settings)
         assert DataKey.objects.get(state=KeyState.ACTIVE).number == 2
         DataKey.objects.update(created_at="2020-01-01T00:00Z")
         assert services.rotate_due() == 1
+
+
+@pytest.mark.django_db
+def test_a_damaged_data_key_is_named_and_keeps_no_other_waiting(org, other_org, admin, monkeypatch):
+    monkeypatch.setattr(services, "REWRAP_BATCH", 2)
+    with tenant_context(org.id):
+        for purpose in ("a", "b", "c"):
+            envelopes.seal(b"x", tenant_id=org.id, purpose=purpose, object_id="1")
+        damaged = DataKey.objects.order_by("id").first()
+        whole = bytes(damaged.wrapped)
+        DataKey.objects.filter(pk=damaged.pk).update(wrapped=whole[:-1] + bytes([whole[-1] ^ 1]))
+        services.rotate_wrapping_key(principal=admin, tenant_id=org.id)
+    seal(other_org)
+    with platform_scope():
+        services.rotate_wrapping_key(principal=SYSTEM, tenant_id=other_org.id)
+    assert [services.rewrap_all() for _ in range(2)] == [3, 0]
+    with platform_scope():
+        assert [p for p in selectors.problems() if f"{damaged.purpose} 1" in p and "sealed-altered" in p]
+        refused = AuditEntry.objects.filter(action="keys.data_key.rewrap", decision="deny")
+        assert [(e.target_id, e.reason) for e in refused] == [(str(damaged.id), "sealed-altered")]
+        DataKey.objects.filter(pk=damaged.pk).update(wrapped=whole)
+    assert services.rewrap_all() == 1
+    with tenant_context(org.id):
+        assert set(DataKey.objects.values_list("problem", flat=True)) == {""}
+
+
+@pytest.mark.django_db
+def test_a_tenant_whose_keys_are_away_keeps_no_other_waiting(org, other_org, monkeypatch):
+    for tenant in (org, other_org):
+        seal(tenant)
+        with tenant_context(tenant.id):
+            services.rotate_wrapping_key(principal=SYSTEM, tenant_id=tenant.id)
+    memory.forget()
+    first = min(org.id, other_org.id)
+    real = keyring.unwrap
+
+    def unwrap(row):
+        if row.tenant_id == first:
+            raise KeysUnavailable("away")
+        return real(row)
+
+    monkeypatch.setattr(keyring, "unwrap", unwrap)
+    assert services.rewrap_all() == 1
+    monkeypatch.undo()
+    assert services.rewrap_all() == 1
+
+
+@pytest.mark.django_db
+def test_a_key_that_cannot_be_rotated_keeps_no_other_waiting(org, other_org, monkeypatch):
+    for tenant in (org, other_org):
+        seal(tenant)
+    with platform_scope():
+        DataKey.objects.update(uses=services.MAX_USES)
+    real = keyring.wrap
+
+    def wrap(row, *args):
+        if row.tenant_id == org.id:
+            raise KeysUnavailable("away")
+        return real(row, *args)
+
+    monkeypatch.setattr(keyring, "wrap", wrap)
+    assert services.rotate_due() == 1
+    monkeypatch.undo()
+    assert services.rotate_due() == 1
+
+
+@pytest.mark.django_db
+def test_a_key_that_the_house_makes_says_whose_work_needed_it(org, admin):
+    with caused_by(Cause.of(admin)):
+        seal(org)
+    with tenant_context(org.id):
+        made = AuditEntry.objects.filter(action="keys.data_key.create").get()
+    assert (made.actor_kind, made.details["asked_by"]) == ("system", f"user {admin.id}")
 
 
 @pytest.mark.django_db

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import pkcs11
 import pytest
@@ -11,7 +12,7 @@ from pkcs11 import Attribute, ObjectClass
 from pkcs11.exceptions import AttributeSensitive
 from tuf.api.metadata import Metadata, Root
 
-from governance.keys.errors import KeysUnavailable
+from governance.keys.errors import Altered, KeysUnavailable
 from governance.keys.providers import SoftwareKeyProvider, TokenAddress
 from governance.keys.providers.connection import PAUSE_S
 
@@ -67,6 +68,19 @@ def test_a_token_that_goes_away_is_said_so_and_comes_back_by_itself(token, provi
     token.restore()
     assert attempt(lambda: provider.unwrap("tenant-1", wrapped, b"")) == DATA_KEY
     assert provider.status().ok
+
+
+def test_a_fault_of_a_vendors_token_is_no_altered_data(token, provider, monkeypatch):
+    wrapped = provider.wrap("tenant-1", DATA_KEY, b"")
+    bad = wrapped[:-1] + bytes([wrapped[-1] ^ 1])
+    with pytest.raises(Altered):
+        provider.unwrap("tenant-1", bad, b"")  # SoftHSM has no better word than a general error
+    facts = replace(provider._token.facts, manufacturer="A vendor")
+    provider._token.facts = facts
+    monkeypatch.setattr(provider._token, "_begin", lambda: None)
+    with pytest.raises(KeysUnavailable, match="out of reach"):
+        provider.unwrap("tenant-1", bad, b"")
+    assert provider.unwrap("tenant-1", wrapped, b"") == DATA_KEY
 
 
 def test_a_missing_token_is_no_reason_to_believe_that_a_key_was_destroyed(token, provider):

@@ -105,6 +105,7 @@ class Command(BaseCommand):
     def _re_encrypt(self, options: dict[str, Any]) -> None:
         tenant = self._tenant(options)
         job = services.re_encrypt(principal=SYSTEM, tenant_id=tenant.id, purpose=options["purpose"])
+        time.sleep(services.HEARD_S)
         while job.finished_at is None:
             # A worker may be at the same job; whoever holds it works, the other one waits.
             if not services.step(job.id, tenant.id):
@@ -112,6 +113,8 @@ class Command(BaseCommand):
             with transaction.atomic():
                 job.refresh_from_db()
             self.stdout.write(f"{job.seen} of {job.total}, {job.rewritten} written anew")
+            if job.waits_for:
+                raise CommandError(f"{job.waits_for} The workers go on by themselves once that is over.")
         self.stdout.write(str(job.get_state_display()))
         for problem in job.problems:
             self.stdout.write(f"  {problem['collection']} {problem['object']}: {problem['code']}")
