@@ -10,10 +10,12 @@ class DataConfig(AppConfig):
     def ready(self) -> None:
         from governance.access import facts
         from governance.data import policies, selectors  # noqa: F401  registers its actions
+        from governance.data.datasets import register_files
         from governance.data.erasing import own_erasers
         from governance.data.placement import Placer
         from governance.tenants.tasks import set_placer
 
         facts.register(selectors.facts)
         set_placer(Placer())
+        register_files()
         own_erasers()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.conf import settings
@@ -22,19 +20,49 @@ from governance.data.models import Asset, ComputePool, Dataset
 from governance.data.services import register_asset
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.ids import uuid7
-from governance.keys.envelopes import open_sealed, seal_stream
+from governance.keys import rewriting
+from governance.keys.earlier import EarlierFiles
+from governance.keys.envelopes import open_sealed
+from governance.keys.storage import SealedPath, SealedStorage, StorageCollection
 from governance.principals import Principal
 from governance.refs import ObjectRef
 
 TYPE = "data.dataset"
 PURPOSE = "dataset"
+STORAGE = SealedStorage(purpose=PURPOSE, folder="datasets")
+EARLIER = ".sealed"  # what the names of an earlier release's files end in
 MAX_BYTES = 2 << 30
 LOCATION = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
 
 
-def dataset_path(tenant_id: UUID, dataset_id: UUID) -> Path:
-    """Where the sealed file lies; made of ids alone."""
-    return Path(settings.OPENCLAW_VAR) / "media" / "datasets" / str(tenant_id) / f"{dataset_id}.sealed"
+def dataset_file(tenant_id: UUID, dataset_id: UUID) -> SealedPath:
+    """The sealed file; its name is made of ids alone."""
+    return STORAGE.file(tenant_id, str(dataset_id))
+
+
+def earlier_folder(tenant_id: UUID) -> Path:
+    """Where an earlier release kept a tenant's sealed files."""
+    return Path(settings.OPENCLAW_VAR) / "media" / "datasets" / str(tenant_id)
+
+
+def opened_earlier(path: Path, tenant_id: UUID, relative: str) -> BinaryIO:
+    """The content of a file that an earlier release sealed."""
+    object_id = relative.removesuffix(EARLIER)
+    return open_sealed(path, tenant_id=tenant_id, purpose=PURPOSE, object_id=object_id)
+
+
+def register_files() -> None:
+    """Include the files in every re-encryption."""
+    rewriting.register(StorageCollection("data.datasets", STORAGE))
+    rewriting.register(
+        EarlierFiles(
+            "data.earlier-datasets",
+            STORAGE,
+            earlier_folder,
+            lambda relative: relative.removesuffix(EARLIER),
+            opened_earlier,
+        )
+    )
 
 
 def upload_dataset(
@@ -48,21 +76,10 @@ def upload_dataset(
     tenant_id = _tenant(principal)
     require(principal, "data.asset.register", tenant_id=tenant_id)
     dataset_id = uuid7()
-    path = dataset_path(tenant_id, dataset_id)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    reader = _Counted(chunks)
+    file = dataset_file(tenant_id, dataset_id)
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as writer:
-            seal_stream(
-                io.BufferedReader(reader),
-                writer,
-                tenant_id=tenant_id,
-                purpose=PURPOSE,
-                object_id=str(dataset_id),
-            )
-            writer.flush()
-            os.fsync(writer.fileno())
-        if not reader.size_bytes:
+        written = file.write(_limited(chunks))
+        if not written.size_bytes:
             raise InvalidInput(_("The file is empty."))
         return _enter(
             principal,
@@ -72,13 +89,13 @@ def upload_dataset(
                 name=name,
                 kind=Dataset.Kind.UPLOAD,
                 filename=PurePosixPath(filename.replace("\\", "/")).name[:200],
-                digest=reader.sha256,
-                size_bytes=reader.size_bytes,
+                digest=written.sha256,
+                size_bytes=written.size_bytes,
             ),
             **described,
         )
     except BaseException:
-        path.unlink(missing_ok=True)
+        file.delete()
         raise
 
 
@@ -127,8 +144,8 @@ def open_dataset(*, principal: Principal, dataset_id: UUID, purpose: str = "") -
         context={"purpose": purpose} if purpose else None,
     )
     require_obligations(decision, fulfilled=frozenset({f"purpose:{purpose}"} if purpose else ()))
-    path = dataset_path(dataset.tenant_id, dataset.id)
-    if dataset.kind != Dataset.Kind.UPLOAD or not path.exists():
+    content = _content(dataset)
+    if content is None:
         raise NotFound(_("The content of “%(name)s” is not kept here.") % {"name": dataset.name})
     record(
         principal=principal,
@@ -137,7 +154,29 @@ def open_dataset(*, principal: Principal, dataset_id: UUID, purpose: str = "") -
         tenant_id=dataset.tenant_id,
         details={"label": dataset.asset.label, "purpose": purpose},
     )
-    return open_sealed(path, tenant_id=dataset.tenant_id, purpose=PURPOSE, object_id=str(dataset.id))
+    return content
+
+
+def _content(dataset: Dataset) -> BinaryIO | None:
+    """A reader of an upload's content, wherever it lies; None where nothing is kept here."""
+    if dataset.kind != Dataset.Kind.UPLOAD:
+        return None
+    name = f"{dataset.id}{EARLIER}"
+    for opened in (
+        dataset_file(dataset.tenant_id, dataset.id).open,
+        lambda: opened_earlier(earlier_folder(dataset.tenant_id) / name, dataset.tenant_id, name),
+    ):
+        with suppress(FileNotFoundError):
+            return opened()
+    return None
+
+
+def _limited(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        ensure_size(size, MAX_BYTES)
+        yield chunk
 
 
 def _tenant(principal: Principal) -> UUID:
@@ -192,43 +231,6 @@ def erase_file(asset: Asset) -> str:
     dataset = Dataset.objects.filter(asset=asset).first()
     if dataset is None or dataset.kind == Dataset.Kind.REFERENCE:
         return ""
-    dataset_path(dataset.tenant_id, dataset.id).unlink(missing_ok=True)
+    dataset_file(dataset.tenant_id, dataset.id).delete()
+    (earlier_folder(dataset.tenant_id) / f"{dataset.id}{EARLIER}").unlink(missing_ok=True)
     return _("the sealed file was removed")
-
-
-class _Counted(io.RawIOBase):
-    """Chunks as a file, with the digest and the size of what went through. Raises TooLarge past MAX_BYTES."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest: memoryview = memoryview(b"")
-        self._digest = hashlib.sha256()
-        self.size_bytes = 0
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._digest.update(chunk)
-            self.size_bytes += len(chunk)
-            ensure_size(self.size_bytes, MAX_BYTES)
-            self._rest = memoryview(chunk)
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-
-def pieces(reader: IO[bytes], size: int = 1 << 20) -> Iterable[bytes]:
-    """The content piece by piece; closes the reader at its end."""
-    with reader:
-        while piece := reader.read(size):
-            yield piece

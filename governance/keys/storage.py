@@ -1,8 +1,9 @@
 """A Django storage whose files are sealed before they leave the process, on disk and in a bucket alike.
 
-    storage = SealedStorage(purpose="models.artifact")
-    name = storage.save(f"{tenant.id}/models/{version.id}.onnx", file)
-    with storage.open(name) as file: ...
+    storage = SealedStorage(purpose="artifact", folder="artifacts")
+    file = storage.file(tenant.id, "ab/abcdef")
+    written = file.write(chunks)
+    with file.open() as reader: ...
 
 The first part of a name is the tenant's id; its key seals the file, and the whole name is what the bytes are bound to:
 renamed or copied elsewhere they do not open. Files are read and written in pieces, and any range can be read. There is
@@ -11,16 +12,16 @@ no address or path to give out: what lies there is of no use to anybody.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, cast
+from typing import IO, Any, BinaryIO, cast
 from uuid import UUID
 
 from django.core.files import File
 from django.core.files.storage import Storage, storages
 from django.utils.deconstruct import deconstructible
 
+from governance.keys.counting import CountedReader
 from governance.keys.keyring import key_for_sealing
 from governance.keys.places import Place, Replaced
 from governance.keys.sealing import SealedFile
@@ -29,23 +30,64 @@ from governance.keys.streams import HEADER_BYTES, Binding, Header, open_sealed, 
 MAX_TRIES = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was sealed: SHA-256 in hexadecimal and size of the content."""
+
+    sha256: str
+    size_bytes: int
+
+
 @deconstructible(path="governance.keys.storage.SealedStorage")
 class SealedStorage(Storage):
-    """Sealed files of one purpose in the storage called `place` in the settings."""
+    """Sealed files of one purpose in the storage called `place` in the settings.
 
-    def __init__(self, *, purpose: str, place: str = "objects") -> None:
+    `folder` is where they lie below each tenant's; those of another purpose lie in another one.
+    """
+
+    def __init__(self, *, purpose: str, folder: str = "", place: str = "objects") -> None:
         self.purpose = purpose
+        self.folder = folder
         self._place_name = place
 
-    @cached_property
+    @property
     def place(self) -> Place:
         return cast(Place, storages[self._place_name])
+
+    def root(self, tenant_id: UUID) -> str:
+        """The folder of a tenant's files."""
+        return f"{tenant_id}/{self.folder}" if self.folder else str(tenant_id)
+
+    def file(self, tenant_id: UUID, name: str) -> SealedPath:
+        """A tenant's file, there or not yet; `name` is within the tenant's folder of this storage."""
+        return SealedPath(self, f"{self.root(tenant_id)}/{name}")
+
+    def write(self, name: str, chunks: Iterable[bytes], *, over: bool = False) -> Written:
+        """Seal chunks as they come; the file is there whole or not at all. What `chunks` raises, ends it.
+
+        Raises FileExistsError for a name that is taken, unless `over` says to take its place in one step.
+        """
+        reader = CountedReader(chunks)
+        sealed = sealed_chunks(cast(IO[bytes], reader), self._binding(name))
+        if over:
+            self.place.put(name, sealed)
+        else:
+            self.place.save_new(name, SealedFile(sealed, name))
+        return Written(reader.sha256, reader.size_bytes)
+
+    def opened(self, name: str) -> BinaryIO:
+        """A seekable reader. Raises FileNotFoundError, a subclass of Unsealable, KeyDestroyed or Unavailable."""
+        return cast(BinaryIO, self._opened(name, self.place.open_raw(name)))
 
     def exists(self, name: str) -> bool:
         return self.place.exists(name)
 
     def delete(self, name: str) -> None:
         self.place.delete(name)
+
+    def delete_below(self, tenant_id: UUID, folder: str) -> None:
+        """Delete every file of a tenant below a folder of this storage."""
+        self.place.delete_below(f"{self.root(tenant_id)}/{folder}")
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         return self.place.listdir(path)
@@ -77,7 +119,7 @@ class SealedStorage(Storage):
     def _open(self, name: str, mode: str = "rb") -> File[bytes]:
         if mode != "rb":
             raise ValueError("a sealed file is opened for reading; it is written whole with save()")
-        return File(self._opened(name, self.place.open_raw(name)), name)
+        return File(self.opened(name), name)
 
     def _save(self, name: str, content: File[Any]) -> str:
         for _try in range(MAX_TRIES):
@@ -109,6 +151,36 @@ class SealedStorage(Storage):
             raise ValueError(f"{name!r} does not begin with a tenant's id and a slash") from error
 
 
+@dataclass(frozen=True, slots=True)
+class SealedPath:
+    """One file of a sealed storage, with what callers do with a `pathlib.Path`. Equal by storage and name."""
+
+    storage: SealedStorage
+    name: str
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """A seekable reader in bounded memory; the errors are those of `SealedStorage.opened`."""
+        if mode != "rb":
+            raise ValueError("a sealed file is opened for reading; it is written whole with write()")
+        return self.storage.opened(self.name)
+
+    def read_bytes(self) -> bytes:
+        """The whole content."""
+        with self.open() as reader:
+            return reader.read()
+
+    def write(self, chunks: Iterable[bytes], *, over: bool = False) -> Written:
+        """`SealedStorage.write`."""
+        return self.storage.write(self.name, chunks, over=over)
+
+    def exists(self) -> bool:
+        return self.storage.exists(self.name)
+
+    def delete(self) -> None:
+        """One that is not there is no error."""
+        self.storage.delete(self.name)
+
+
 @dataclass(frozen=True)
 class StorageCollection:
     """All files of a sealed storage below each tenant's folder: register it for re-encryption."""
@@ -129,7 +201,7 @@ class StorageCollection:
 
     def keys(self, tenant_id: UUID, *, after: str, limit: int) -> Sequence[str]:
         """The next names."""
-        return self.storage.place.names(str(tenant_id), after=after, limit=limit)
+        return self.storage.place.names(self.storage.root(tenant_id), after=after, limit=limit)
 
     def rewrite(self, tenant_id: UUID, key: str) -> bool:
         """Write one file anew."""

@@ -270,6 +270,16 @@ class SealedReader(io.RawIOBase):
         self._position += len(part)
         return len(part)
 
+    def readall(self) -> bytes:
+        parts = []
+        with noticed(self._binding.tenant_id, self._binding.purpose, self._binding.object_id):
+            while self._position < self._size:
+                index, start = divmod(self._position, self._header.chunk_bytes)
+                self._load(index)
+                parts.append(self._chunk[start:] if start else self._chunk)
+                self._position += len(parts[-1])
+        return b"".join(parts)
+
     def close(self) -> None:
         if not self.closed:
             self._source.close()

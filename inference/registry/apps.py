@@ -12,7 +12,9 @@ class RegistryConfig(AppConfig):
             evidence,
             policies,  # noqa: F401  registers the actions
         )
+        from inference.registry.artifacts import register_files
         from inference.registry.cataloguing import register_erasers
 
         register_erasers()
+        register_files()
         evidence.register()

@@ -1,26 +1,38 @@
-"""Artifacts on disk, under their own digest: written once, whole or not at all, and never changed.
+"""Artifacts in the sealed storage, under their own digest: written whole or not at all, and never changed.
 
-A path is made of the tenant's id and the SHA-256 of the content alone, so nothing that a user writes reaches the file
-system. Two tenants never share a file, although their bytes may be equal.
+A name is made of the tenant's id and the SHA-256 of the content alone, so nothing that a user writes reaches the
+storage. Two tenants never share a file, although their bytes may be equal: each is sealed with its tenant's key.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
 import re
-import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.utils.translation import gettext as _
 
-from governance.errors import InvalidInput, NotFound
+from governance.errors import DomainError, InvalidInput, NotFound, Unavailable
+from governance.keys import rewriting
+from governance.keys.counting import digest_of, pieces
+from governance.keys.earlier import EarlierFiles, checked
+from governance.keys.storage import SealedPath, SealedStorage, StorageCollection
+from governance.tenants.context import tenant_context
 
-CHUNK_BYTES = 1 << 20
+PURPOSE = "artifact"
+STORAGE = SealedStorage(purpose=PURPOSE, folder="artifacts")
 DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class ArtifactAway(OSError):
+    """The artifact cannot be read now: keys or storage are out of reach. Later it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,70 +41,107 @@ class StoredArtifact:
 
     sha256: str
     size_bytes: int
-    path: Path
 
 
-def artifact_path(tenant_id: UUID, sha256: str) -> Path:
-    """Where the tenant's artifact with this digest lies. Raises ValueError on anything that is no digest."""
-    if not DIGEST.fullmatch(sha256):
-        raise ValueError("not a SHA-256 digest")
-    return Path(settings.OPENCLAW_VAR) / "artifacts" / str(UUID(str(tenant_id))) / sha256[:2] / sha256
+@dataclass(frozen=True, slots=True)
+class SealedArtifact:
+    """A tenant's artifact, there or not yet: read as a file is, and equal by whose and what it is."""
+
+    tenant_id: UUID
+    sha256: str
+
+    @property
+    def file(self) -> SealedPath:
+        """Where it lies. Raises ValueError on anything that is no digest."""
+        return STORAGE.file(UUID(str(self.tenant_id)), _name(self.sha256))
+
+    def open(self) -> BinaryIO:
+        """A reader, in the tenant's row scope. What an earlier release left unsealed opens if its digest is right."""
+        try:
+            return self.file.open()
+        except FileNotFoundError:
+            return checked(earlier_folder(self.tenant_id) / _name(self.sha256), self.sha256)
+
+    def read_bytes(self) -> bytes:
+        """The content, from any thread. Raises OSError whose text says why: ArtifactAway for what may pass."""
+        is_fresh = connection.connection is None
+        try:
+            with tenant_context(self.tenant_id), self.open() as reader:
+                return reader.read()
+        except Unavailable as error:
+            raise ArtifactAway(errno.EAGAIN, str(error)) from error
+        except DomainError as error:
+            raise OSError(errno.EIO, str(error)) from error
+        finally:
+            if is_fresh and not connection.in_atomic_block:
+                connection.close()  # of the thread that loads models, which asks the database for nothing else
 
 
 def store_artifact(*, tenant_id: UUID, source: Path, expected_sha256: str = "") -> StoredArtifact:
-    """Copy `source` into the tenant's store and return what was kept; storing the same bytes twice changes nothing.
+    """Seal `source` into the tenant's store and return what was kept; storing the same bytes twice changes nothing.
 
-    The digest is taken from the bytes that are written. Raises NotFound when there is no such file and InvalidInput
-    when it is empty, no plain file, or not what `expected_sha256` says.
+    Raises NotFound when there is no such file and InvalidInput when it is empty, no plain file, changed while it was
+    read, or not what `expected_sha256` says.
     """
     if source.is_symlink() or not source.is_file():
         raise NotFound(_("The artifact's file is not there."))
-    root = artifact_path(tenant_id, "0" * 64).parent.parent
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, name = tempfile.mkstemp(prefix=".incoming-", dir=root)
-    incoming = Path(name)
-    try:
-        digest, size = hashlib.sha256(), 0
-        with source.open("rb") as reader, os.fdopen(descriptor, "wb") as writer:
-            while chunk := reader.read(CHUNK_BYTES):
-                digest.update(chunk)
-                size += len(chunk)
-                writer.write(chunk)
-            writer.flush()
-            os.fsync(writer.fileno())
-        found = digest.hexdigest()
-        if not size:
-            raise InvalidInput(_("The artifact is empty."))
-        if expected_sha256 and found != expected_sha256:
-            raise InvalidInput(
-                _("The artifact's digest is not the one that was announced."),
-                hint=_("Fetch it again; if it stays so, do not use it."),
-            )
-        final = artifact_path(tenant_id, found)
-        final.parent.mkdir(exist_ok=True, mode=0o700)
-        incoming.chmod(0o400)
-        os.replace(incoming, final)
-        _sync(final.parent)
-    finally:
-        incoming.unlink(missing_ok=True)
-    return StoredArtifact(sha256=found, size_bytes=size, path=final)
+    found, size = digest_of(pieces(source.open("rb")))
+    if not size:
+        raise InvalidInput(_("The artifact is empty."))
+    if expected_sha256 and found != expected_sha256:
+        raise _another_digest()
+    artifact = SealedArtifact(tenant_id, found)
+    # In the place of what lies there: it may have been damaged.
+    artifact.file.write(_only(found, source), over=True)
+    return StoredArtifact(sha256=found, size_bytes=size)
 
 
 def is_intact(tenant_id: UUID, sha256: str) -> bool:
-    """Whether the artifact lies there with exactly its bytes."""
-    digest = hashlib.sha256()
+    """Whether the artifact lies there with exactly its bytes. Raises Unavailable when that cannot be known now."""
     try:
-        with artifact_path(tenant_id, sha256).open("rb") as reader:
-            while chunk := reader.read(CHUNK_BYTES):
-                digest.update(chunk)
-    except FileNotFoundError:
+        found, _size = digest_of(pieces(SealedArtifact(tenant_id, sha256).open()))
+    except Unavailable:
+        raise
+    except (FileNotFoundError, DomainError):
         return False
-    return digest.hexdigest() == sha256
+    return found == sha256
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def earlier_folder(tenant_id: UUID) -> Path:
+    """Where an earlier release kept a tenant's artifacts, unsealed."""
+    return Path(settings.OPENCLAW_VAR) / "artifacts" / str(UUID(str(tenant_id)))
+
+
+def register_files() -> None:
+    """Include artifacts in every re-encryption, which also seals what an earlier release left."""
+    rewriting.register(StorageCollection("registry.artifacts", STORAGE))
+    rewriting.register(
+        EarlierFiles("registry.earlier-artifacts", STORAGE, earlier_folder, lambda name: name, _earlier)
+    )
+
+
+def _earlier(path: Path, tenant_id: UUID, relative: str) -> BinaryIO:
+    return checked(path, path.name)
+
+
+def _name(sha256: str) -> str:
+    if not DIGEST.fullmatch(sha256):
+        raise ValueError("not a SHA-256 digest")
+    return f"{sha256[:2]}/{sha256}"
+
+
+def _only(sha256: str, source: Path) -> Iterator[bytes]:
+    """The bytes of `source`. Raises at their end, before they are kept, when they are not those of the digest."""
+    digest = hashlib.sha256()
+    for piece in pieces(source.open("rb")):
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != sha256:
+        raise _another_digest()
+
+
+def _another_digest() -> InvalidInput:
+    return InvalidInput(
+        _("The artifact's digest is not the one that was announced."),
+        hint=_("Fetch it again; if it stays so, do not use it."),
+    )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from governance.refs import ObjectRef
 from governance.tenants.models import TenantModel
-from inference.registry.artifacts import artifact_path
+from inference.registry.artifacts import SealedArtifact
 
 # One path segment of the Open Inference Protocol's addresses, and nothing that needs escaping in one.
 NAME_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
@@ -100,9 +98,9 @@ class ModelVersion(TenantModel):
         return f"{self.model.name} {self.version}"
 
     @property
-    def artifact(self) -> Path:
-        """Where the artifact lies; never made from what a user wrote."""
-        return artifact_path(self.tenant_id, self.sha256)
+    def artifact(self) -> SealedArtifact:
+        """The artifact; where it lies is never made from what a user wrote."""
+        return SealedArtifact(self.tenant_id, self.sha256)
 
     @property
     def source(self) -> ObjectRef:

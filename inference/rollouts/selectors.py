@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from governance.ethics.selectors import without_approval
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import tenant_context
+from inference.registry.artifacts import SealedArtifact
 from inference.registry.models import ModelVersion
 from inference.rollouts.models import Endpoint, EndpointArm
 
@@ -25,7 +25,7 @@ class Arm:
     version_id: UUID
     version: str
     weight: int
-    artifact_path: Path
+    artifact_path: SealedArtifact
     sha256: str
     inputs: tuple[dict[str, Any], ...]
     outputs: tuple[dict[str, Any], ...]

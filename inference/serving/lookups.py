@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from governance.access.recorder import recorder
 from governance.decision import Decision, StepUp
 from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
+from inference.serving.artifacts import ArtifactFile
 from inference.serving.cache import FlightCache, SingleFlight
 from inference.serving.errors import Overloaded
 
@@ -45,7 +45,7 @@ class Arm(Protocol):
     @property
     def weight(self) -> int: ...
     @property
-    def artifact_path(self) -> str | Path: ...
+    def artifact_path(self) -> ArtifactFile: ...
     @property
     def sha256(self) -> str: ...
     @property

@@ -39,6 +39,9 @@ class BatchJob(TenantModel):
     rows_ok = models.IntegerField(_("rows answered"), default=0)
     rows_bad = models.IntegerField(_("rows with an error"), default=0)
     result_sha256 = models.CharField(_("digest of the result"), max_length=64, blank=True)
+    result_id = models.UUIDField(
+        _("result"), null=True, help_text=_("The attempt to join whose file is the result.")
+    )
     result_bytes = models.BigIntegerField(_("size of the result in bytes"), null=True)
     error = models.TextField(_("error"), blank=True)
     idempotency_key = models.CharField(_("idempotency key"), max_length=128, blank=True)

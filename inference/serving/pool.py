@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 from inference.serving import metrics
@@ -140,7 +139,7 @@ class ModelPool:
         return model
 
     def _open(self, arm: Arm, signature: Signature) -> tuple[Runtime, bool]:
-        runtime = self._runtime.load(Path(arm.artifact_path), sha256=arm.sha256, signature=signature)
+        runtime = self._runtime.load(arm.artifact_path, sha256=arm.sha256, signature=signature)
         return runtime, runtime.rows_are_independent()
 
     async def _prepare(self, arm: Arm) -> None:

@@ -9,13 +9,13 @@ import hashlib
 import hmac
 import logging
 import tempfile
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
+from inference.serving.artifacts import ArtifactFile
 from inference.serving.datatypes import DATATYPES, Tensor, Tensors
 from inference.serving.signature import Signature
 
@@ -48,7 +48,7 @@ class Runtime(Protocol):
     """One loaded model version. `predict` may be called from any thread, one call at a time."""
 
     @classmethod
-    def load(cls, path: Path, *, sha256: str, signature: Signature) -> Runtime:
+    def load(cls, path: ArtifactFile, *, sha256: str, signature: Signature) -> Runtime:
         """Load what has exactly this digest and this signature. Raises LoadError."""
 
     def predict(self, inputs: Tensors) -> Tensors:
@@ -70,7 +70,7 @@ class OnnxRuntime:
         self._outputs = list(signature.outputs)
 
     @classmethod
-    def load(cls, path: Path, *, sha256: str, signature: Signature) -> OnnxRuntime:
+    def load(cls, path: ArtifactFile, *, sha256: str, signature: Signature) -> OnnxRuntime:
         """Read the artifact once, so that the bytes whose digest was checked are the bytes that are loaded."""
         try:
             artifact = path.read_bytes()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -26,7 +25,7 @@ from governance.access.standing import standing_of
 from governance.data.labels import SUBJECTS
 from governance.data.models import Label
 from governance.decision import Decision
-from governance.errors import Conflict
+from governance.errors import Conflict, NotFound
 from governance.ethics.use import use_of
 from governance.principals import Principal
 from inference.serving.batch import files
@@ -137,14 +136,19 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
                 _("The job is %(state)s; there is no result.") % {"state": job.get_state_display()}
             )
         require(principal_of(request), "serving.batch.result", job)
-        path = files.result_path(job)
+        try:
+            # Opened in the tenant's scope; what is streamed later needs no more than the open file.
+            file = files.result_path(job).open()
+        except FileNotFoundError:
+            raise NotFound(_("The result is not kept any more.")) from None
         response: StreamingHttpResponse
         if isinstance(request._request, ASGIRequest):
             # Read piece by piece: a FileResponse would be loaded whole under ASGI.
             standing = standing_of(request._request, lambda principal: _may_see(principal, job.id))
-            response = StreamingHttpResponse(standing.while_it_stands(_pieces(path)))
+            response = StreamingHttpResponse(standing.while_it_stands(_pieces(file)))
+            response._resource_closers.append(file.close)  # type: ignore[attr-defined]
         else:
-            response = FileResponse(path.open("rb"))
+            response = FileResponse(file)
         response["Content-Type"] = "application/x-ndjson"
         response["Content-Disposition"] = f'attachment; filename="{job.id}.jsonl"'
         response["Content-Length"] = str(job.result_bytes)
@@ -157,8 +161,7 @@ def _may_see(principal: Principal, job_id: UUID) -> Decision:
     return decide(principal, seeing(principal, job), job)
 
 
-async def _pieces(path: Path) -> AsyncIterator[bytes]:
-    file = await sync_to_async(lambda: path.open("rb"))()
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
     try:
         while piece := await sync_to_async(file.read)(files.CHUNK_BYTES):
             yield piece

@@ -28,7 +28,7 @@ def _erase_input(target: ObjectRef, tenant_id: UUID) -> Handled:
     if job is None:
         return Handled(Outcome.NOTHING, _("it is not there any more"))
     _stop(job)
-    files.input_path(job).unlink(missing_ok=True)
+    files.input_path(job).delete()
     return Handled(Outcome.ERASED, _("the uploaded file was removed"))
 
 
@@ -38,7 +38,7 @@ def _erase_result(target: ObjectRef, tenant_id: UUID) -> Handled:
         return Handled(Outcome.NOTHING, _("it is not there any more"))
     _stop(job)
     files.remove_shards(job)
-    files.result_path(job).unlink(missing_ok=True)
+    files.result_path(job).delete()
     return Handled(Outcome.ERASED, _("the result was removed"))
 
 

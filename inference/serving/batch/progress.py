@@ -23,6 +23,8 @@ from governance.access.services import record_refusal
 from governance.audit.services import record
 from governance.data.placement import PlacementRefused, on_refusal
 from governance.ids import uuid7
+from governance.keys.errors import KeyDestroyed, Unsealable
+from governance.keys.storage import Written
 from governance.principals import SYSTEM
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
@@ -60,7 +62,7 @@ def plan(job_id: UUID) -> None:
     problem, shards = "", list[BatchShard]()
     try:
         shards = list(_cut(job))
-    except UnreadableFile as error:
+    except (UnreadableFile, Unsealable, KeyDestroyed) as error:
         problem = str(error)
     except OSError as error:
         problem = f"The uploaded file cannot be read: {error.strerror}."
@@ -168,6 +170,19 @@ def give_up(lease: Lease, error: str) -> None:
             _fail_shard(shard, job, error)
 
 
+def postpone(lease: Lease, reason: str) -> None:
+    """What the shard needs is out of reach for now: it waits and is sent again, and the attempt does not count."""
+    log.warning("shard %s waits: %s", lease.shard.id, reason)
+    with transaction.atomic():
+        job = _lock_job(lease.job.id)
+        shard = _held(lease)
+        if job is not None and shard is not None and job.state == Job.RUNNING:
+            _release(shard)
+            shard.attempts -= 1
+            shard.sent_at = timezone.now()
+            shard.save(update_fields=["attempts", "sent_at"])
+
+
 def end_revoked(reason: str, *, job_id: UUID | str = "", shard_id: UUID | str = "") -> None:
     """Whoever had the job done may no longer: it ends, what was computed is dropped, and it says why."""
     with transaction.atomic():
@@ -177,39 +192,42 @@ def end_revoked(reason: str, *, job_id: UUID | str = "", shard_id: UUID | str = 
         if job is not None and job.finished_at is None:
             end_job(job, Job.CANCELLED, error=reason)
             _record(job, "serving.batch.cancel", reason)
-            transaction.on_commit(lambda: files.remove_shards(job))
+            transaction.on_commit(lambda: files.tidy(job))
 
 
 def join(job_id: UUID) -> None:
-    """Put the shards' results together in the order of the rows. Joining twice gives the same file."""
+    """Put the shards' results together in the order of the rows. Of two attempts one counts; the other's file goes."""
     with transaction.atomic():
         job = BatchJob.objects.filter(pk=job_id, state=Job.RUNNING).first()
         shards = list(job.shards.order_by("index")) if job else []
     if job is None or not shards or any(shard.state != Shard.DONE for shard in shards):
         return
-    problem = ""
-    joined = files.result_path(job).with_name(f"result-{uuid7()}.jsonl")
-    written = files.Written(sha256="", size_bytes=0)
+    problem, attempt = "", uuid7()
+    joined = files.joined_path(job, attempt)
+    written = Written(sha256="", size_bytes=0)
     try:
-        written = files.write_whole(joined, _parts(job, shards))
-    except (OSError, ValueError) as error:
+        written = joined.write(_parts(job, shards))
+    except (OSError, ValueError, Unsealable, KeyDestroyed) as error:
         problem = f"The parts of the result cannot be joined: {error}"
     with transaction.atomic():
         locked = _lock_job(job_id)
         if locked is None or locked.state != Job.RUNNING:
-            joined.unlink(missing_ok=True)
+            joined.delete()
             return
         if problem:
             _fail(locked, problem)
             return
-        joined.replace(files.result_path(job))
         locked.rows_bad = sum(shard.rows_bad for shard in shards)
         locked.rows_ok = sum(shard.rows_done for shard in shards) - locked.rows_bad
-        locked.result_sha256, locked.result_bytes = written.sha256, written.size_bytes
-        locked.save(update_fields=["rows_ok", "rows_bad", "result_sha256", "result_bytes"])
+        locked.result_id, locked.result_sha256, locked.result_bytes = (
+            attempt,
+            written.sha256,
+            written.size_bytes,
+        )
+        locked.save(update_fields=["rows_ok", "rows_bad", "result_id", "result_sha256", "result_bytes"])
         end_job(locked, Job.SUCCEEDED)
         _record(locked, "serving.batch.succeed", "")
-        transaction.on_commit(lambda: files.remove_shards(job))
+        transaction.on_commit(lambda: files.tidy(job))
 
 
 def resume_stalled() -> int:
@@ -317,7 +335,7 @@ def _parts(job: BatchJob, shards: list[BatchShard]) -> Iterator[bytes]:
         if shard.lease_token is None:
             raise ValueError(f"part {shard.index} has no result")
         digest = hashlib.sha256()
-        with files.shard_path(job, shard.index, shard.lease_token).open("rb") as reader:
+        with files.shard_path(job, shard.index, shard.lease_token, shard.result_sha256).open() as reader:
             while chunk := reader.read(files.CHUNK_BYTES):
                 digest.update(chunk)
                 yield chunk

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO, Protocol
 
 from inference.serving.models import BatchJob
 
@@ -16,6 +15,13 @@ MAX_COLUMNS = 100_000
 
 class UnreadableFile(Exception):
     """The file as a whole cannot be read; the message is for the person who sent it."""
+
+
+class Readable(Protocol):
+    """A file that can be opened again and again, each time at its beginning."""
+
+    def open(self) -> BinaryIO:
+        """A seekable reader of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +45,18 @@ class Place:
     end: int | None = None
 
 
-def read_rows(path: Path, format: str, place: Place | None = None) -> Iterator[RawRow]:
+def read_rows(path: Readable, format: str, place: Place | None = None) -> Iterator[RawRow]:
     """The rows from a place on; blank lines are none. Raises UnreadableFile."""
-    with path.open("rb") as file:
+    with path.open() as file:
         if format == BatchJob.Format.JSONL:
             yield from _json_lines(file, place or Place())
         else:
             yield from _csv_rows(file, place)
 
 
-def read_header(path: Path) -> list[str]:
+def read_header(path: Readable) -> list[str]:
     """The column names of a CSV file. Raises UnreadableFile when there are none."""
-    with path.open("rb") as file:
+    with path.open() as file:
         names = next(csv.reader(_Lines(file)), [])
     if not any(name.strip() for name in names):
         raise UnreadableFile("The first line of a CSV file must name its columns.")

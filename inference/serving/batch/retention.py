@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import timedelta
 
 from django.conf import settings
@@ -14,7 +13,7 @@ from governance.principals import SYSTEM
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 from inference.serving.batch.cataloguing import mark_dropped
-from inference.serving.batch.files import job_folder
+from inference.serving.batch.files import remove_job
 from inference.serving.models import BatchJob
 
 MAX_DROPPED = 500
@@ -30,7 +29,7 @@ def drop_old_jobs() -> int:
         rows = BatchJob.objects.select_for_update(of=("self",), skip_locked=True)
         jobs = list(rows.filter(finished_at__lt=before).order_by("finished_at")[:MAX_DROPPED])
         for job in jobs:
-            shutil.rmtree(job_folder(job.tenant_id, job.id), ignore_errors=True)
+            remove_job(job.tenant_id, job.id)
             record(
                 principal=SYSTEM,
                 action="serving.batch.drop",

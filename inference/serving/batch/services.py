@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from governance.access.decisions import require, require_obligations
 from governance.audit.services import record
-from governance.errors import Conflict, InvalidInput, NotFound, TooLarge
+from governance.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable
 from governance.ethics.use import UNSAID, Use
 from governance.ids import uuid7
 from governance.principals import Principal
@@ -62,9 +62,8 @@ def create_batch_job(
     if len(idempotency_key) > 128:
         raise InvalidInput(_("An idempotency key has at most 128 characters."))
     endpoint, arm = _admitted(principal, endpoint_name, version, job_id := uuid7(), use)
-    folder = files.job_folder(endpoint.tenant_id, job_id)
     try:
-        written = files.write_whole(folder / f"input.{format}", _limited(chunks))
+        written = files.new_input(endpoint.tenant_id, job_id, format).write(_limited(chunks))
         if not written.size_bytes:
             raise InvalidInput(_("The file is empty."))
         job = BatchJob(
@@ -86,10 +85,11 @@ def create_batch_job(
             job, principal, lambda: enter_job(job, label=label, subjects=subjects, region=region)
         )
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(Unavailable):
+            files.remove_job(endpoint.tenant_id, job_id)
         raise
     if made.id != job_id:
-        shutil.rmtree(folder, ignore_errors=True)
+        files.remove_job(endpoint.tenant_id, job_id)
     return made
 
 

@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from uuid import UUID
 
 import orjson
 from django.conf import settings
 
+from governance.errors import Unavailable
+from governance.keys.errors import KeyDestroyed, Unsealable
 from governance.tenants.checkpoints import checkpoint
+from inference.registry.artifacts import ArtifactAway, SealedArtifact
 from inference.serving.batch import files, progress
 from inference.serving.batch.in_service import OutOfService, require_in_service
 from inference.serving.batch.progress import Lease
@@ -46,23 +48,29 @@ def run_shard(shard_id: UUID) -> None:
     shard_rows = _Rows(lease)
     try:
         shard_rows.prepare()
-        written = files.write_whole(path, shard_rows.lines())
+        written = path.sealed.write(shard_rows.lines())
     except LeaseLost:
         log.info("shard %s: the lease is gone, the work is dropped", shard_id)
         return
     except OutOfService as error:
         progress.give_up(lease, str(error))
         return
+    except Unavailable as error:
+        progress.postpone(lease, str(error))
+        return
     except LoadError as error:
+        if isinstance(error.__cause__, ArtifactAway):
+            progress.postpone(lease, str(error))
+            return
         progress.give_up(lease, f"Version {version.version} cannot be loaded: {error}")
         return
-    except (UnreadableFile, FileNotFoundError, ValueError) as error:
+    except (UnreadableFile, FileNotFoundError, ValueError, Unsealable, KeyDestroyed) as error:
         progress.give_up(lease, f"The file cannot be read: {error}")
         return
     if not progress.complete(
         lease, rows_done=shard_rows.done, rows_bad=shard_rows.bad, sha256=written.sha256
     ):
-        path.unlink(missing_ok=True)
+        path.delete()
 
 
 class _Rows:
@@ -130,9 +138,9 @@ class _Rows:
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, sha256: str, declared: bytes) -> tuple[Runtime, Signature, bool]:
+def _load(artifact: SealedArtifact, sha256: str, declared: bytes) -> tuple[Runtime, Signature, bool]:
     """The model of a version; the last two stay loaded in this worker process."""
     inputs, outputs = orjson.loads(declared)
     signature = Signature.declared(inputs, outputs)
-    runtime = OnnxRuntime.load(path, sha256=sha256, signature=signature)
+    runtime = OnnxRuntime.load(artifact, sha256=sha256, signature=signature)
     return runtime, signature, runtime.rows_are_independent()

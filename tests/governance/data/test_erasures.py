@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.core.files.storage import storages
 from django.utils import timezone
 
 from governance.data import datasets, erasers, services
@@ -22,6 +25,8 @@ from governance.data.receipts import is_genuine
 from governance.data.retention import keep_retention
 from governance.errors import AccessDenied, Conflict, IllegalTransition, InvalidInput, NotFound
 from governance.ids import uuid7
+from governance.keys import services as keys
+from governance.keys.envelopes import seal_stream
 from governance.principals import SYSTEM, Role
 from governance.refs import ObjectRef
 from governance.tenants.context import tenant_context
@@ -84,7 +89,7 @@ def outcomes(erasure):
 
 
 def test_an_uploaded_dataset_lies_sealed_and_opens_again(dataset, admin):
-    path = datasets.dataset_path(dataset.tenant_id, dataset.id)
+    path = Path(storages["objects"].path(f"{dataset.tenant_id}/datasets/{dataset.id}"))
     assert b"1,2" not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
     assert datasets.open_dataset(principal=admin, dataset_id=dataset.id).read() == b"a,b\n1,2\n"
@@ -95,8 +100,23 @@ def test_an_uploaded_dataset_lies_sealed_and_opens_again(dataset, admin):
     )
 
 
+def test_a_dataset_that_an_earlier_release_sealed_is_read_and_moved(dataset, admin):
+    path = datasets.earlier_folder(dataset.tenant_id) / f"{dataset.id}.sealed"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    binding = {"tenant_id": dataset.tenant_id, "purpose": datasets.PURPOSE, "object_id": str(dataset.id)}
+    with path.open("wb") as file:
+        seal_stream(io.BytesIO(b"a,b\n1,2\n"), file, **binding)
+    stored = datasets.dataset_file(dataset.tenant_id, dataset.id)
+    stored.delete()
+    assert datasets.open_dataset(principal=admin, dataset_id=dataset.id).read() == b"a,b\n1,2\n"
+    job = keys.re_encrypt(principal=admin, tenant_id=dataset.tenant_id, purpose=datasets.PURPOSE)
+    keys.step(job.id, dataset.tenant_id, limit_s=3600)
+    assert not path.exists()
+    assert stored.exists()
+    assert datasets.open_dataset(principal=admin, dataset_id=dataset.id).read() == b"a,b\n1,2\n"
+
+
 def test_bad_datasets_leave_nothing_behind(admin, dataset):
-    folder = datasets.dataset_path(dataset.tenant_id, dataset.id).parent
     with pytest.raises(InvalidInput):
         datasets.upload_dataset(principal=admin, name="empty", filename="e.csv", chunks=[])
     with pytest.raises(Conflict):
@@ -106,7 +126,8 @@ def test_bad_datasets_leave_nothing_behind(admin, dataset):
     for location in ("not an address", "https://user:word@host/x", ""):
         with pytest.raises(InvalidInput):
             datasets.reference_dataset(principal=admin, name="away", location=location)
-    assert [path.name for path in folder.iterdir()] == [f"{dataset.id}.sealed"]
+    kept = storages["objects"].names(f"{dataset.tenant_id}/datasets", after="", limit=10)
+    assert kept == [f"{dataset.tenant_id}/datasets/{dataset.id}"]
 
 
 def test_an_erasure_reaches_everything_and_names_what_must_be_retrained(in_org, admin, dataset):
@@ -137,7 +158,7 @@ def test_an_erasure_reaches_everything_and_names_what_must_be_retrained(in_org, 
         "hologram": Outcome.BY_HAND,
     }
     assert erasure.state == Erasure.State.INCOMPLETE
-    assert not datasets.dataset_path(in_org.id, dataset.id).exists()
+    assert not datasets.dataset_file(in_org.id, dataset.id).exists()
     assert Asset.objects.get(pk=model.pk).must_retrain_at is not None
     assert Asset.objects.get(pk=judged.pk).must_retrain_at is None
     assert Asset.objects.get(pk=other.pk).erased_at is None

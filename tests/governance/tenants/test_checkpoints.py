@@ -250,5 +250,5 @@ class TestBatch:
                 states = {shard.state for shard in job.shards.all()}
         assert (job.state, job.error) == ("cancelled", str(ended.value))
         assert states == {"done", "cancelled"}
-        assert not (files.job_folder(job.tenant_id, job.id) / "shards").exists()
+        assert not files.STORAGE.place.names(f"{job.tenant_id}/batch/{job.id}/shards", after="", limit=1)
         assert not files.result_path(job).exists()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
 from django.test import AsyncClient, Client
@@ -16,6 +18,11 @@ from django.utils import timezone
 from prometheus_client import generate_latest
 
 from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, TooLarge
+from governance.keys import keyring
+from governance.keys import services as keys
+from governance.keys.errors import KeysUnavailable
+from governance.keys.memory import memory
+from governance.keys.models import DataKey, KeyState
 from governance.principals import SYSTEM, Role
 from governance.tenants.context import tenant_context
 from inference.registry.services import hold_version
@@ -91,7 +98,17 @@ def compute(job):
 
 
 def result(job):
-    return [json.loads(line) for line in files.result_path(job).read_bytes().splitlines()]
+    return [json.loads(line) for line in content(job).splitlines()]
+
+
+def content(job):
+    with tenant_context(job.tenant_id):
+        return files.result_path(job).read_bytes()
+
+
+def names(job):
+    """The names of all that is kept of a job."""
+    return storages["objects"].names(f"{job.tenant_id}/batch/{job.id}", after="", limit=100)
 
 
 def test_every_row_is_answered_in_order(admin, endpoint, monkeypatch):
@@ -101,8 +118,11 @@ def test_every_row_is_answered_in_order(admin, endpoint, monkeypatch):
     found = result(job)
     assert [line["row"] for line in found] == list(range(1, 251))
     assert [line["outputs"]["y"] for line in found] == [[i + 1.0, 1.0, 1.0] for i in range(250)]
-    assert job.result_bytes == files.result_path(job).stat().st_size
-    assert not (files.result_path(job).parent / "shards").exists()
+    assert job.result_bytes == len(content(job))
+    assert len(names(job)) == 2  # input and result
+    for name in names(job):
+        assert b"[" not in Path(storages["objects"].path(name)).read_bytes()[:4]
+        assert b'"x"' not in Path(storages["objects"].path(name)).read_bytes()
 
 
 def test_bad_rows_are_told_with_their_line_and_lose_nothing(admin, endpoint):
@@ -158,8 +178,7 @@ def test_uploads_that_are_refused_leave_nothing(admin, endpoint, org, monkeypatc
     monkeypatch.setattr(settings, "BATCH_UPLOAD_MAX_BYTES", 10)
     with pytest.raises(TooLarge):
         start(admin, rows(5))
-    folder = files.job_folder(org.id, endpoint.id).parent
-    assert not folder.exists() or not list(folder.iterdir())
+    assert storages["objects"].names(f"{org.id}/batch", after="", limit=10) == []
 
 
 def test_an_idempotency_key_makes_one_job(admin, endpoint):
@@ -198,7 +217,7 @@ def test_a_second_message_does_nothing(admin, endpoint, org):
         lease = progress.claim(shard.id)
         assert lease is not None and progress.claim(shard.id) is None
         worker.run_shard(shard.id)
-        assert not (files.result_path(job).parent / "shards").exists()
+        assert len(names(job)) == 1
     assert compute(job).state == "running"
 
 
@@ -241,7 +260,7 @@ def test_a_model_that_is_gone_fails_the_job_with_a_reason(admin, endpoint, org):
     job = start(admin, rows(3))
     with tenant_context(org.id), transaction.atomic():
         artifact = BatchJob.objects.select_related("model_version").get(pk=job.pk).model_version.artifact
-    artifact.unlink()
+    artifact.file.delete()
     done = compute(job)
     assert done.state == "failed" and "cannot be loaded" in done.error
 
@@ -271,13 +290,79 @@ def test_a_model_that_is_taken_out_of_service_stops_between_two_steps(admin, end
     done = compute(job)
     assert (done.state, len(computed)) == ("failed", 2)
     assert "out of service" in done.error
-    kept = {path.name for path in files.result_path(job).parent.rglob("*") if path.is_file()}
-    assert kept == {"input.jsonl"}, "nothing half-done is kept"
+    assert len(names(done)) == 1, "nothing half-done is kept beside the input"
 
 
 def hold(job):
     with tenant_context(job.tenant_id):
         hold_version(principal=SYSTEM, version_id=job.model_version_id, reason="a finding")
+
+
+def test_a_shard_waits_for_keys_that_are_away_and_its_attempt_does_not_count(
+    admin, endpoint, org, monkeypatch
+):
+    worker._load.cache_clear()
+    job = start(admin, rows(3))
+    with tenant_context(org.id):
+        progress.plan(job.id)
+        with transaction.atomic():
+            (shard,) = BatchShard.objects.filter(job=job)
+        memory.forget()
+        with monkeypatch.context() as away:
+            away.setattr(keyring, "unwrap", lambda row: (_ for _ in ()).throw(KeysUnavailable("away")))
+            for _ in range(progress.MAX_ATTEMPTS + 1):
+                worker.run_shard(shard.id)
+        with transaction.atomic():
+            shard.refresh_from_db()
+        assert (shard.state, shard.attempts) == ("waiting", 0)
+    done = compute(job)
+    assert (done.state, done.rows_ok) == ("succeeded", 3)
+
+
+def test_the_files_of_destroyed_keys_end_the_job_with_a_reason(admin, endpoint, org):
+    worker._load.cache_clear()
+    job = start(admin, rows(3))
+    with tenant_context(org.id), transaction.atomic():
+        DataKey.objects.filter(purpose=files.PURPOSE).update(state=KeyState.DESTROYED, wrapped=b"")
+    memory.forget()
+    done = compute(job)
+    assert done.state == "failed" and "destroyed on purpose" in done.error
+
+
+def test_of_two_joins_one_counts_and_the_other_leaves_nothing(admin, endpoint, org, monkeypatch):
+    job = start(admin, rows(3))
+    real = files.joined_path
+
+    def joined_path(*args):
+        monkeypatch.setattr(files, "joined_path", real)
+        progress.join(job.id)  # another worker is faster
+        return real(*args)
+
+    monkeypatch.setattr(files, "joined_path", joined_path)
+    done = compute(job)
+    assert (done.state, len(result(done)), len(names(done))) == ("succeeded", 3, 2)
+
+
+def test_files_of_an_earlier_release_are_read_and_sealed_by_re_encryption(admin, endpoint, org):
+    done = compute(start(admin, rows(3)))
+    whole = content(done)
+    with tenant_context(org.id), transaction.atomic():
+        files.result_path(done).delete()
+        BatchJob.objects.update(result_id=None)
+    done.result_id = None
+    plain = files.result_path(done).earlier
+    plain.parent.mkdir(parents=True, exist_ok=True)
+    plain.write_bytes(b"something else")
+    with pytest.raises(Conflict, match="changed on disk"):
+        content(done)
+    plain.write_bytes(whole)
+    assert content(done) == whole
+    with tenant_context(org.id):
+        again = keys.re_encrypt(principal=admin, tenant_id=org.id, purpose=files.PURPOSE)
+        keys.step(again.id, org.id, limit_s=3600)
+    assert not plain.exists()
+    assert content(done) == whole
+    assert len(names(done)) == 2
 
 
 def test_cancelling_stops_the_shards(admin, endpoint, org, principal_for):
@@ -350,7 +435,7 @@ async def test_a_result_is_streamed_by_the_real_kind_of_server(admin, endpoint, 
     await client.aforce_login(developer, backend="django.contrib.auth.backends.ModelBackend")
     answer = await client.get(f"/api/v1/batch-jobs/{job.id}/result/")
     pieces = [piece async for piece in answer.streaming_content]
-    assert b"".join(pieces) == files.result_path(job).read_bytes()
+    assert b"".join(pieces) == await sync_to_async(content)(job)
     assert int(answer["Content-Length"]) == job.result_bytes
 
 
@@ -374,7 +459,7 @@ def test_old_jobs_go_with_their_files(admin, endpoint, org):
             finished_at=timezone.now() - timedelta(days=settings.BATCH_RETENTION_DAYS + 1)
         )
     assert drop_old_jobs() == 1
-    assert not files.result_path(old).parent.exists()
+    assert names(old) == []
     assert files.result_path(new).exists()
     with tenant_context(org.id), transaction.atomic():
         assert [job.id for job in BatchJob.objects.all()] == [new.id]

@@ -59,7 +59,8 @@ def test_a_killed_worker_loses_and_repeats_nothing(org, principal_for, services,
         )
     assert (done.state, done.error) == ("succeeded", "")
     assert (done.row_count, done.rows_ok, done.rows_bad) == (ROWS, ROWS - 8, 8)
-    content = files.result_path(done).read_bytes()
+    with tenant_context(org.id):
+        content = files.result_path(done).read_bytes()
     found = [json.loads(line) for line in content.splitlines()]
     assert [line["row"] for line in found] == list(range(1, ROWS + 1))
     assert [line["outputs"]["y"] if "outputs" in line else None for line in found] == [

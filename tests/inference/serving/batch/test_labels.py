@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
@@ -70,7 +71,7 @@ def test_a_job_that_may_run_nowhere_is_refused_and_leaves_nothing(admin, endpoin
         job(admin, region="mars")
     assert refused.value.rule == "openclaw.data-stays-in-its-region"
     assert not BatchJob.objects.exists()
-    assert not [path for path in files.job_folder(org.id, uuid7()).parent.rglob("*") if path.is_file()]
+    assert storages["objects"].names(f"{org.id}/batch", after="", limit=10) == []
 
 
 @pytest.mark.django_db(transaction=True)
