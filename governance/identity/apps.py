@@ -15,12 +15,14 @@ class IdentityConfig(AppConfig):
         )
         from governance.identity.care import usable_until
         from governance.identity.models import IdentityProvider
+        from governance.identity.resealing import SecondFactors
         from governance.identity.services import sessions
         from governance.identity.services.providers import PURPOSE
         from governance.keys import rewriting
 
         standing.register_session_end(usable_until)
         leaving.on_disabled(sessions.end_with_account)
+        rewriting.register(SecondFactors())
         rewriting.register(
             rewriting.ColumnCollection(
                 "identity.providers",

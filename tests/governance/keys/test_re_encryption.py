@@ -239,3 +239,45 @@ def test_client_secrets_of_identity_providers_are_among_what_is_written_anew(org
         provider.refresh_from_db()
         assert provider.sealed_secret != before
         assert providers.secret_of(provider) == "client secret"
+
+
+def test_secrets_of_second_factors_are_among_what_is_written_anew(platform, member, principal_for):
+    from allauth.mfa.models import Authenticator
+
+    from governance.identity import mfa
+
+    person = member(platform, Role.PLATFORM_ADMIN)
+    adapter = mfa.Adapter()
+    admin = principal_for(platform, Role.PLATFORM_ADMIN)
+    with mfa.owned_by(person.pk), tenant_context(platform.id):
+        totp = Authenticator.objects.create(
+            user=person, type="totp", data={"secret": adapter.encrypt("the secret"), "digits": 6}
+        )
+        codes = Authenticator.objects.create(
+            user=person,
+            type="recovery_codes",
+            data={
+                "seed": adapter.encrypt("the seed"),
+                "used_mask": 0,
+                "migrated_codes": [adapter.encrypt("1")],
+            },
+        )
+        Authenticator.objects.create(user=person, type="webauthn", data={"credential": {}, "name": "key"})
+        before = totp.data["secret"]
+        active = services.rotate_data_key(principal=admin, tenant_id=platform.id, purpose=mfa.PURPOSE)
+        job = services.re_encrypt(principal=admin, tenant_id=platform.id, purpose=mfa.PURPOSE)
+        services.step(job.id, platform.id, limit_s=WHOLE)
+        for row in (job, totp, codes):
+            row.refresh_from_db()
+        assert (job.state, job.total, job.rewritten, job.problems) == (State.DONE, 2, 2, [])
+        assert totp.data["secret"] != before
+        sealed = base64.b64decode(totp.data["secret"].split(".")[2])
+        assert envelopes.data_key_of(sealed) == active.id
+        opened = [codes.data["seed"], codes.data["migrated_codes"][0], totp.data["secret"]]
+        assert [adapter.decrypt(text) for text in opened] == ["the seed", "1", "the secret"]
+        assert (totp.data["digits"], codes.data["used_mask"]) == (6, 0)
+        Authenticator.objects.filter(pk=totp.pk).update(data={"secret": "in plain"})
+        again = services.re_encrypt(principal=admin, tenant_id=platform.id, purpose=mfa.PURPOSE)
+        services.step(again.id, platform.id, limit_s=WHOLE)
+        again.refresh_from_db()
+        assert [problem["code"] for problem in again.problems] == ["not-sealed"]
