@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from governance.errors import Conflict
 from governance.keys.counting import digest_of, pieces
 from governance.keys.storage import SealedStorage
@@ -77,7 +79,9 @@ def checked(path: Path, sha256: str) -> BinaryIO:
     try:
         found, _size = digest_of(iter(lambda: file.read(1 << 20), b""))
         if found != sha256:
-            raise Conflict(f"{path.name} was changed on disk")
+            raise Conflict(
+                _("A file of an earlier release was changed on disk."), hint=_("Restore it from a backup.")
+            )
         file.seek(0)
     except BaseException:
         file.close()

@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 1.0
 RETRY_S = 10.0  # while the database is away
+REPEAT_S = 60.0  # between two entries about the same incident
 MAX_WAITING = 1000
 
 
@@ -63,6 +65,7 @@ class Incidents:
         """Start empty; after a fork the parent writes what it noted."""
         self._lock = threading.Lock()
         self._waiting: dict[Incident, Seen] = {}
+        self._written: dict[Incident, float] = {}
         self._thread: threading.Thread | None = None
         self._due = threading.Event()
 
@@ -78,25 +81,29 @@ class Incidents:
                 self._thread = threading.Thread(target=self._write_soon, name="key-incidents", daemon=True)
                 self._thread.start()
 
-    def flush(self) -> bool:
+    def flush(self, *, repeat_s: float = 0.0) -> bool:
         """Write what waits, each in a transaction of its own; whether nothing is left.
 
-        When the database is away, what is not written yet goes on waiting. An entry that the database itself refuses
-        stays in the log only, and keeps no other waiting.
+        What was written less than `repeat_s` ago goes on waiting and is counted, so that somebody who tries again and
+        again makes few entries. So does everything while the database is away. An entry that the database itself
+        refuses stays in the log only, and keeps no other waiting.
         """
+        now = time.monotonic()
         with self._lock:
             waiting, self._waiting = self._waiting, {}
-        for incident in list(waiting):
+            self._written = {incident: at for incident, at in self._written.items() if now - at < repeat_s}
+        for incident in [incident for incident in waiting if incident not in self._written]:
             try:
                 _write(incident, waiting[incident])
             except (OperationalError, InterfaceError) as error:
                 log.error("incidents wait for the database: %s", type(error).__name__)
-                self._put_back(waiting)
-                return False
-            except DatabaseError as error:
+                break
+            except (DatabaseError, RuntimeError) as error:
                 log.error("an incident could not be written to the audit log: %s", type(error).__name__)
             del waiting[incident]
-        return True
+            self._written[incident] = now
+        self._put_back(waiting)
+        return not waiting
 
     def _put_back(self, waiting: dict[Incident, Seen]) -> None:
         with self._lock:
@@ -116,7 +123,7 @@ class Incidents:
         pause_s = FLUSH_S
         while True:
             self._due.wait(pause_s)
-            written = self.flush()
+            written = self.flush(repeat_s=REPEAT_S)
             connection.close()
             pause_s = FLUSH_S if written else RETRY_S
             with self._lock:

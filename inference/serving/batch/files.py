@@ -10,8 +10,9 @@ from typing import BinaryIO
 from uuid import UUID
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
-from governance.errors import Conflict, Unavailable
+from governance.errors import NotFound, Unavailable
 from governance.keys import rewriting
 from governance.keys.earlier import EarlierFiles, checked, plain
 from governance.keys.storage import SealedPath, SealedStorage, StorageCollection
@@ -117,7 +118,7 @@ def _earlier(path: Path, tenant_id: UUID, relative: str) -> BinaryIO:
     job_id, _slash, name = relative.partition("/")
     job = BatchJob.objects.filter(pk=job_id, tenant_id=tenant_id).first()
     if job is None:
-        raise Conflict(f"the batch job {job_id} is not there any more")
+        raise NotFound(_("There is no such batch job."))
     if name.startswith("shards/"):
         return plain(path, tenant_id, relative)
     return checked(path, job.result_sha256 if name.startswith("result") else job.input_sha256)

@@ -87,6 +87,17 @@ def test_nothing_is_lost_while_the_database_is_away(org, monkeypatch):
     assert sorted((e.target_id, e.details["times"]) for e in entries(org)) == [("0", 1), ("1", 1), ("2", 2)]
 
 
+def test_who_tries_again_and_again_makes_few_entries(org):
+    for _ in range(2):
+        incidents.note(Incident(org.id, "test.secret", "1", "key-destroyed"))
+        incidents.flush(repeat_s=60)
+    incidents.note(Incident(org.id, "test.secret", "1", "key-destroyed"))
+    assert [e.details["times"] for e in entries(org)] == [1]
+    assert incidents.flush(repeat_s=60) is False
+    assert incidents.flush() is True
+    assert sorted(e.details["times"] for e in entries(org)) == [1, 2]
+
+
 def test_an_entry_that_the_database_refuses_keeps_no_other_waiting(org, monkeypatch):
     for number in range(2):
         incidents.note(Incident(org.id, "test.secret", str(number), "sealed-altered"))
