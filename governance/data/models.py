@@ -242,6 +242,9 @@ class PlacementRecord(TenantModel):
     starting = models.BooleanField(_("at the start of the task"), default=False)
     burst = models.BooleanField(_("burst"), default=False)
     queue_length = models.IntegerField(_("queue length"), null=True)
+    on_data = models.BooleanField(
+        _("names its data"), default=True, help_text=_("Work that names no data stays at home.")
+    )
     count = models.PositiveIntegerField(_("times"), default=1)
 
     class Meta:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from governance.access.decisions import decide
 from governance.access.services import record_refusal
+from governance.audit.services import platform_tenant_id, record
 from governance.data.placement_log import Placed, log
 from governance.data.pools import HOME, Pool, bursts, pools_for
 from governance.data.queues import queue_length
@@ -20,9 +21,12 @@ from governance.decision import Decision
 from governance.errors import AccessDenied
 from governance.principals import SYSTEM
 from governance.refs import ObjectRef
-from governance.tenants.tasks import Admission, QueuedWork, queue_name
+from governance.tenants.context import platform_scope, tenant_context
+from governance.tenants.tasks import HOME_POOL, Admission, QueuedWork, queue_name
 
 ACTION = "data.work.place"
+# The rule by which work that names no data stays at home; no policy can lift it, for there is nothing to ask about.
+UNNAMED = "openclaw.unnamed-work-stays-home"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +96,10 @@ def on_refusal(task: str, ending: Ending) -> None:
 def place(work: Work, *, queue_length: int | None = None) -> Placement:
     """The first pool that every asset of the work may be processed in: at home if possible, public pools never.
 
-    Public pools are for bursts alone, see `burst`. Raises PlacementRefused with the rule; recorded either way.
+    Work that names no data stays at home. Public pools are for bursts alone, see `burst`. Raises PlacementRefused with
+    the rule; recorded either way.
     """
-    if not work.assets and not work.region:
+    if not work.assets:
         _note(work, HOME, queue_length=queue_length)
         return Placement(HOME, work.workload)
     candidates = [pool for pool in pools_for(work.tenant_id) if pool.kind != "public"]
@@ -104,7 +109,7 @@ def place(work: Work, *, queue_length: int | None = None) -> Placement:
 def burst(work: Work, queue_length: int) -> Placement:
     """Like `place`, but while the home queue is longer than the burst rule's threshold, what may move goes public."""
     rule = bursts().get(work.workload)
-    if rule is not None and queue_length > rule.threshold:
+    if rule is not None and work.assets and queue_length > rule.threshold:
         for pool in pools_for(work.tenant_id):
             if pool.name == rule.pool and judge(work, pool)[0].allowed:
                 made = Placement(pool, queue_name(work.workload, pool.name), burst=True)
@@ -114,7 +119,15 @@ def burst(work: Work, queue_length: int) -> Placement:
 
 
 def judge(work: Work, pool: Pool) -> tuple[Step, Decision | None]:
-    """What the policies say about one pool: every asset must be allowed there, without duties that nobody fulfils."""
+    """What the policies say about one pool: every asset must be allowed there, without duties that nobody fulfils.
+
+    Work that names no data may touch any (keys, uploads, erasures), so it is allowed in the home pool alone.
+    """
+    if not work.assets:
+        if pool.name == HOME_POOL:
+            return Step(pool, True), None
+        reason = _("Work that does not say which data it works on stays in the pool “%(pool)s”.")
+        return Step(pool, False, (UNNAMED,), reason % {"pool": HOME_POOL}), None
     principal = replace(SYSTEM, tenant_id=work.tenant_id)
     decision: Decision | None = None
     for asset in work.assets:
@@ -141,7 +154,7 @@ def _first(work: Work, candidates: Iterable[Pool], *, queue_length: int | None) 
             _note(work, pool, queue_length=queue_length)
             return Placement(pool, queue_name(work.workload, pool.name), tuple(trail))
         refusal = refusal or decision
-    assert refusal is not None, "the home pool is always a candidate, and work without data is never refused"
+    assert refusal is not None, "the home pool is always a candidate, and work without data never gets here"
     raise _refused(work, tuple(trail), refusal)
 
 
@@ -168,7 +181,7 @@ def _note(
     burst: bool = False,
     queue_length: int | None = None,
 ) -> None:
-    label, subjects, region = together(work.assets, work.tenant_id) if work.assets else ("internal", [], "")
+    label, subjects, region = together(work.assets, work.tenant_id) if work.assets else ("", [], "")
     log.note(
         Placed(
             tenant_id=work.tenant_id,
@@ -183,6 +196,7 @@ def _note(
             starting=starting,
             burst=burst,
             queue_length=queue_length,
+            on_data=bool(work.assets),
         )
     )
 
@@ -200,18 +214,40 @@ class Placer:
     def admit(self, work: QueuedWork, pool: str, arguments: Mapping[str, Any]) -> Admission:
         """Run it if this worker's pool may; else send it to one that may; else end its job and keep the refusal."""
         asked = _of(work)
+        if not work.assets and pool == HOME_POOL:
+            return Admission(runs=True)
         try:
             with transaction.atomic():
                 own = next((known for known in pools_for(work.tenant_id) if known.name == pool), None)
-                if own is not None and judge(asked, own)[0].allowed:
+                step = judge(asked, own)[0] if own is not None else None
+                if step is not None and step.allowed:
                     return Admission(runs=True)
                 elsewhere = place(asked)
+            _keep_sent_on(asked, pool, step, elsewhere)
         except PlacementRefused as refusal:
             record_refusal(refusal)
             if ending := _endings.get(work.task):
                 ending(arguments, refusal)
             return Admission(runs=False)
         return Admission(runs=False, queue=elsewhere.queue)
+
+
+def _keep_sent_on(work: Work, pool: str, step: Step | None, elsewhere: Placement) -> None:
+    """Keep in the audit log that work was brought to a pool where it may not run, and where it went from there."""
+    with tenant_context(work.tenant_id) if work.tenant_id else platform_scope(), transaction.atomic():
+        record(
+            principal=replace(SYSTEM, tenant_id=work.tenant_id),
+            action="data.work.sent_on",
+            target=work.assets[0] if work.assets else ObjectRef("data.work", work.task, label=work.task),
+            tenant_id=work.tenant_id or platform_tenant_id(),
+            reason=step.reason if step is not None else _("Nobody has described this pool."),
+            details={
+                "task": work.task,
+                "from": pool,
+                "to": elsewhere.pool.name,
+                "rule": step.rules[0] if step is not None and step.rules else "",
+            },
+        )
 
 
 def _of(work: QueuedWork) -> Work:

@@ -41,6 +41,7 @@ class Placed:
     starting: bool = False
     burst: bool = False
     queue_length: int | None = None
+    on_data: bool = True
 
 
 class PlacementLog:
@@ -88,6 +89,7 @@ class PlacementLog:
                     starting=placed.starting,
                     burst=placed.burst,
                     queue_length=placed.queue_length,
+                    on_data=placed.on_data,
                     count=count,
                 )
                 for (second, placed), count in batch.items()

@@ -20,6 +20,7 @@ from governance.data.models import ComputePool, Erasure, PlacementRecord
 from governance.data.receipts import is_genuine
 from governance.data.words import KIND_NAMES, LABEL_TONES
 from governance.errors import InvalidInput, NotFound
+from governance.tenants.tasks import movable_workloads
 
 SHOWN = 50
 OUTCOME_TONES = {
@@ -50,6 +51,7 @@ def placement(request: HttpRequest) -> HttpResponse:
         "placed": records.exclude(pool="")[:SHOWN],
         "refused": records.filter(pool="")[:SHOWN],
         "tones": LABEL_TONES,
+        "workloads": movable_workloads(),
         "may_manage": decide(principal, "data.pool.manage").allow,
     }
     return render(request, "data/placement.html", context)

@@ -21,7 +21,7 @@ from governance.errors import InvalidInput, NotFound
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
-from governance.tenants.tasks import HOME_POOL
+from governance.tenants.tasks import HOME_POOL, movable_workloads
 
 Kind = ComputePool.Kind
 ORDER = {Kind.PRIVATE: 0, Kind.EDGE: 1, Kind.PUBLIC: 2}
@@ -151,14 +151,24 @@ def set_pool(
 def set_burst(
     *, principal: Principal, workload: str, threshold: int, pool_name: str, enabled: bool = True
 ) -> BurstPolicy:
-    """From which queue length on a workload's movable work goes to a public pool of the platform."""
+    """From which queue length on a workload's movable work goes to a public pool of the platform.
+
+    Raises InvalidInput for a workload without tasks that name their data: keys, erasures and uploads stay at home.
+    """
     require(principal, "data.pool.manage")
     owner = platform_tenant_id()
     pool = ComputePool.objects.filter(tenant_id=owner, name=pool_name, kind=Kind.PUBLIC).first()
     if pool is None:
         raise NotFound(_("The platform has no public pool “%(name)s”.") % {"name": pool_name})
-    if threshold < 0 or not workload.strip():
+    if threshold < 0:
         raise InvalidInput(_("A burst rule names a workload and a queue length of 0 or more."))
+    if workload.strip() not in movable_workloads():
+        raise InvalidInput(
+            _("Work of “%(workload)s” does not say which data it works on, so it never leaves the house.")
+            % {"workload": workload.strip()},
+            code="workload-stays-home",
+            hint=_("Burst rules are for: %(workloads)s.") % {"workloads": ", ".join(movable_workloads())},
+        )
     rule, _made = BurstPolicy.objects.update_or_create(
         tenant_id=owner,
         workload=workload.strip(),

@@ -145,6 +145,8 @@ def _where(
     row: PlacementRecord, layout: Layout, waiting: float, judged: dict[tuple[Any, ...], str]
 ) -> tuple[str, str]:
     """Pool and rule: where it would have gone, or that (and by which rule) it would have been refused."""
+    if not row.on_data:
+        return HOME_POOL, ""
     rule = layout.bursts.get(row.workload)
     out = [p for p in layout.pools if rule and p.name == rule.pool and waiting > rule.threshold]
     refusal = ""

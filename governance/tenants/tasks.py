@@ -30,9 +30,16 @@ POOL_VARIABLE = "OPENCLAW_POOL"
 HOME_POOL = "private"
 
 
+# What is sent on waits a moment, so that a worker that listens to the wrong queue does not turn in a circle.
+SENT_ON_S = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class QueuedWork:
-    """A piece of work as its placement is decided: `workload` is the queue that the caller named."""
+    """A piece of work as its placement is decided: `workload` is the queue that the caller named.
+
+    Without `assets` it says of no data that it works on it, and so it may touch any: it never leaves the home pool.
+    """
 
     task: str
     workload: str
@@ -128,12 +135,15 @@ class TenantTask(Task):
 
     Who caused it must still be good (`governance.tenants.checkpoints`); otherwise it does not start, or ends at its
     next checkpoint, and `when_revoked` is called with the reason and the arguments, to write it into the job's row.
-    What works on data is placed once more before it starts: a label may have risen while it waited.
+    It is placed once more before it starts: a label may have risen while it waited, and a worker may listen to a queue
+    that is not its pool's.
     """
 
     abstract = True
     acks_late = True
     reject_on_worker_lost = True
+    # The workload in which its messages name the data they work on; only such work can leave the home pool.
+    names_data_in: ClassVar[str] = ""
     when_revoked: ClassVar[Callable[..., None] | None] = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -142,18 +152,17 @@ class TenantTask(Task):
         scope = RowScope(tenant_id=UUID(tenant) if tenant else None, platform=bool(header.get("platform")))
         cause = Cause.from_header(header["cause"]) if header.get("cause") else Cause.house(scope.tenant_id)
         with request_id(header.get("request_id") or str(uuid7())), row_scope(scope), caused_by(cause):
-            if header.get("assets"):
-                work = QueuedWork(
-                    task=self.name,
-                    workload=header.get("workload") or "default",
-                    assets=tuple(ObjectRef(type=kind, id=key) for kind, key in header["assets"]),
-                    tenant_id=scope.tenant_id,
-                )
-                admission = _placer.admit(work, own_pool(), kwargs)
-                if admission.queue:
-                    _send(self.name, kwargs, admission.queue, header)
-                if not admission.runs:
-                    return None
+            work = QueuedWork(
+                task=self.name,
+                workload=header.get("workload") or self._workload(),
+                assets=tuple(ObjectRef(type=kind, id=key) for kind, key in header.get("assets", ())),
+                tenant_id=scope.tenant_id,
+            )
+            admission = _placer.admit(work, own_pool(), kwargs)
+            if admission.queue:
+                _send(self.name, kwargs, admission.queue, header, SENT_ON_S)
+            if not admission.runs:
+                return None
             try:
                 checkpoint()
                 return super().__call__(*args, **kwargs)
@@ -162,3 +171,15 @@ class TenantTask(Task):
                 if (tell := type(self).when_revoked) is not None:
                     tell(str(revoked), *args, **kwargs)
                 return None
+
+    def _workload(self) -> str:
+        """The workload of a message that does not say it, as the beat's: by the queue that it came from."""
+        queue = (self.request.delivery_info or {}).get("routing_key") or current_app.conf.task_default_queue
+        return str(queue).partition("@")[0]
+
+
+def movable_workloads() -> tuple[str, ...]:
+    """The workloads with tasks that name the data they work on, read from the task registry."""
+    current_app.loader.import_default_modules()
+    found = {getattr(task, "names_data_in", "") for task in current_app.tasks.values()}
+    return tuple(sorted(found - {""}))

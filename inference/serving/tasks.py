@@ -9,22 +9,38 @@ from celery import shared_task
 from governance.tenants.tasks import TenantTask
 from inference.serving.batch import progress
 from inference.serving.batch.retention import drop_old_jobs
+from inference.serving.batch.services import QUEUE
 from inference.serving.batch.worker import run_shard as compute
 
 
-@shared_task(name="batch.plan", base=TenantTask, when_revoked=staticmethod(progress.end_revoked))
+@shared_task(
+    name="batch.plan",
+    base=TenantTask,
+    when_revoked=staticmethod(progress.end_revoked),
+    names_data_in=QUEUE,
+)
 def plan(job_id: str) -> None:
     """Cut a job into shards."""
     progress.plan(UUID(job_id))
 
 
-@shared_task(name="batch.run_shard", base=TenantTask, when_revoked=staticmethod(progress.end_revoked))
+@shared_task(
+    name="batch.run_shard",
+    base=TenantTask,
+    when_revoked=staticmethod(progress.end_revoked),
+    names_data_in=QUEUE,
+)
 def run_shard(shard_id: str) -> None:
     """Compute a shard."""
     compute(UUID(shard_id))
 
 
-@shared_task(name="batch.join", base=TenantTask, when_revoked=staticmethod(progress.end_revoked))
+@shared_task(
+    name="batch.join",
+    base=TenantTask,
+    when_revoked=staticmethod(progress.end_revoked),
+    names_data_in=QUEUE,
+)
 def join(job_id: str) -> None:
     """Put the results of a job together."""
     progress.join(UUID(job_id))

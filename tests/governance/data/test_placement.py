@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 
 import pytest
@@ -18,14 +19,16 @@ from governance.audit.models import AuditEntry
 from governance.data import pools, services
 from governance.data.labels import LABELS, SUBJECTS
 from governance.data.models import PlacementRecord
-from governance.data.placement import PlacementRefused, Work, burst, on_refusal, place
+from governance.data.placement import UNNAMED, PlacementRefused, Work, burst, judge, on_refusal, place
 from governance.data.placement_log import log
 from governance.data.queues import queue_length
+from governance.errors import InvalidInput
 from governance.ids import uuid7
 from governance.principals import SYSTEM
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
-from governance.tenants.tasks import HEADER, TenantTask, enqueue
+from governance.tenants.tasks import HEADER, TenantTask, enqueue, movable_workloads
+from tests.site.meta.product import AREAS, sources
 
 pytestmark = pytest.mark.django_db
 
@@ -157,6 +160,49 @@ def test_a_burst_moves_only_what_may_move(in_org):
         assert burst(work(in_org, asset), 10_000).queue == "batch"
 
 
+def test_work_that_names_no_data_is_not_moved_by_a_burst_nor_by_a_wish(in_org):
+    pool("cloud", "public")
+    pool("frankfurt", "private", region="eu")
+    with platform_scope():
+        pools.set_burst(principal=SYSTEM, workload="batch", threshold=0, pool_name="cloud")
+    assert burst(work(in_org), 10_000).queue == "batch"
+    assert place(work(in_org, region="eu")).queue == "batch"
+    steps = {p.name: judge(work(in_org), p)[0] for p in pools.pools_for(in_org.id)}
+    assert {name: step.allowed for name, step in steps.items()} == {
+        "private": True,
+        "cloud": False,
+        "frankfurt": False,
+    }
+    assert steps["cloud"].rules == (UNNAMED,)
+
+
+def test_burst_rules_are_only_for_workloads_whose_tasks_name_their_data(in_org):
+    pool("cloud", "public")
+    assert movable_workloads() == ("batch",)
+    with platform_scope():
+        for workload in ("default", "checks", "publish", "", "no-such"):
+            with pytest.raises(InvalidInput) as refused:
+                pools.set_burst(principal=SYSTEM, workload=workload, threshold=1, pool_name="cloud")
+            assert "batch" in str(refused.value.hint)
+    assert pools.bursts() == {}
+
+
+def test_nothing_sends_work_of_a_movable_workload_without_naming_its_data():
+    declared = {name for name, task in current_app.tasks.items() if getattr(task, "names_data_in", "")}
+    assert declared == {"batch.plan", "batch.run_shard", "batch.join"}
+    for path in sources(*AREAS):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) != "enqueue":
+                continue
+            keywords = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if "assets" in keywords:
+                continue
+            said = {ast.unparse(each).strip("'") for each in node.args} | {
+                keywords.get("queue", "").strip("'")
+            }
+            assert not said & (declared | set(movable_workloads())), f"{path}:{node.lineno}"
+
+
 facts_of_data = st.fixed_dictionaries(
     {"label": st.sampled_from(LABELS), "subjects": st.sets(st.sampled_from(SUBJECTS)).map(sorted)},
     optional={"region": st.sampled_from(["eu", "us"])},
@@ -238,6 +284,23 @@ def test_a_worker_of_a_pool_that_nobody_knows_runs_nothing_on_data(in_org, monke
     run(in_org, [thing(in_org, label="public")])
     assert RAN == []
     assert queue_length("batch", fresh_s=0) == 1
+
+
+@pytest.mark.usefixtures("valkey")
+@pytest.mark.parametrize("header", [{"workload": "checks"}, {}])
+def test_work_that_names_no_data_starts_at_home_alone_and_the_way_back_is_kept(in_org, monkeypatch, header):
+    pool("cloud", "public")
+    monkeypatch.setenv("OPENCLAW_POOL", "cloud")
+    placed_task.apply(kwargs={"word": "ran"}, headers={HEADER: header}, routing_key="checks@cloud")
+    assert RAN == []
+    assert queue_length("checks", fresh_s=0) == 1
+    with platform_scope():
+        entry = AuditEntry.objects.get(action="data.work.sent_on")
+    assert entry.details["rule"] == UNNAMED
+    assert (entry.details["from"], entry.details["to"]) == ("cloud", "private")
+    monkeypatch.delenv("OPENCLAW_POOL")
+    placed_task.apply(kwargs={"word": "ran"}, headers={HEADER: header}, routing_key="checks")
+    assert RAN == ["ran"]
 
 
 @pytest.mark.usefixtures("valkey")
