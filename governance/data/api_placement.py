@@ -20,7 +20,7 @@ from governance.data.trial import try_placement
 class ComputePoolViewSet(
     mixins.ListModelMixin, mixins.CreateModelMixin, viewsets.GenericViewSet[ComputePool]
 ):
-    """Compute pools that are described; those of the platform are open to every tenant."""
+    """Compute pools that are described: those of the platform, open to every tenant, and one's own."""
 
     decisions = {"list": "data.placement.view", "create": "data.pool.manage"}
     queryset = ComputePool.objects.order_by("name")
@@ -28,10 +28,13 @@ class ComputePoolViewSet(
 
     @extend_schema(request=forms.ComputePoolSerializer, responses=forms.ComputePoolSerializer)
     def create(self, request: Request) -> Response:
-        """Describe a pool of the platform, new or known by its name."""
+        """Describe a pool, new or known by its name: of one's tenant, or, for the platform, one open to all."""
         given = forms.ComputePoolSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        pool = pools.set_pool(principal=principal_of(request), **given.validated_data)
+        principal = principal_of(request)
+        pool = pools.set_pool(
+            principal=principal, tenant_id=pools.own_tenant(principal), **given.validated_data
+        )
         return Response(forms.ComputePoolSerializer(pool).data)
 
 

@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 from governance.access.decisions import require, require_obligations
 from governance.access.rest import ensure_size
 from governance.audit.services import record
-from governance.data.models import Asset, ComputePool, Dataset
+from governance.data.models import Asset, Dataset
+from governance.data.pools import pool_at
 from governance.data.services import register_asset
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.ids import uuid7
@@ -105,7 +106,7 @@ def reference_dataset(
     """Enter data that stays where it is.
 
     `described` may state: description, label, subjects, purpose, region, licence, retention_days, rows, schema,
-    held_at (a pool's name), owner_id.
+    held_at (a pool's address), owner_id.
     """
     tenant_id = _tenant(principal)
     require(principal, "data.asset.register", tenant_id=tenant_id)
@@ -203,9 +204,7 @@ def _enter(
         raise _taken(dataset.name)
     dataset.description, dataset.rows, dataset.schema = description, rows, schema or {}
     if held_at:
-        dataset.held_at = ComputePool.objects.filter(name=held_at).first()
-        if dataset.held_at is None:
-            raise InvalidInput(_("There is no pool “%(name)s”.") % {"name": held_at})
+        dataset.held_at = pool_at(held_at)
     target = ObjectRef(type=TYPE, id=str(dataset.id), digest=dataset.digest, label=dataset.name)
     dataset.asset = register_asset(
         principal=principal,

@@ -186,6 +186,15 @@ class ComputePool(TenantModel):
         EDGE = "edge", _("edge")
 
     name = models.CharField(_("name"), max_length=40, validators=[RegexValidator(NAME_PATTERN)])
+    address = models.CharField(
+        _("address"),
+        max_length=104,
+        unique=True,
+        editable=False,
+        help_text=_(
+            "What its workers and queues are called; a tenant's own pool has its short name before it."
+        ),
+    )
     kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices)
     region = models.CharField(_("region"), max_length=60, blank=True)
     certified_for = models.JSONField(
@@ -206,7 +215,7 @@ class ComputePool(TenantModel):
         constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="data_pool_name")]
 
     def __str__(self) -> str:
-        return self.name
+        return self.address
 
 
 class BurstPolicy(TenantModel):
@@ -236,7 +245,7 @@ class PlacementRecord(TenantModel):
     label = models.CharField(_("label"), max_length=12, blank=True)
     subjects = models.JSONField(_("about"), default=list)
     region = models.CharField(_("region"), max_length=60, blank=True)
-    pool = models.CharField(_("pool"), max_length=40, blank=True, help_text=_("Empty: refused."))
+    pool = models.CharField(_("pool"), max_length=104, blank=True, help_text=_("Empty: refused."))
     rule = models.CharField(_("rule that refused"), max_length=200, blank=True)
     reason = models.CharField(_("reason"), max_length=300, blank=True)
     starting = models.BooleanField(_("at the start of the task"), default=False)

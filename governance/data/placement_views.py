@@ -15,11 +15,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
+from governance.audit.services import platform_tenant_id
 from governance.data import erasing, pools
 from governance.data.models import ComputePool, Erasure, PlacementRecord
 from governance.data.receipts import is_genuine
 from governance.data.words import KIND_NAMES, LABEL_TONES
 from governance.errors import InvalidInput, NotFound
+from governance.tenants.models import Tenant
 from governance.tenants.tasks import movable_workloads
 
 SHOWN = 50
@@ -41,28 +43,32 @@ def placement(request: HttpRequest) -> HttpResponse:
     """Pools, burst rules, and what was placed and refused lately, with the rules' names."""
     principal = principal_of(request)
     require(principal, "data.placement.view")
+    house = platform_tenant_id()
     records = PlacementRecord.objects.select_related("tenant")
     described = list(ComputePool.objects.order_by("name"))
     context = {
         "pools": described,
-        "home_missing": not any(pool.name == pools.HOME_POOL for pool in described),
+        "home_missing": not any(pool.address == pools.HOME_POOL for pool in described),
         "kinds": ComputePool.Kind.choices,
         "bursts": sorted(pools.bursts().values(), key=lambda rule: rule.workload),
         "placed": records.exclude(pool="")[:SHOWN],
         "refused": records.filter(pool="")[:SHOWN],
         "tones": LABEL_TONES,
         "workloads": movable_workloads(),
-        "may_manage": decide(principal, "data.pool.manage").allow,
+        "may_manage": decide(principal, "data.pool.manage", tenant_id=house).allow,
+        "may_describe": decide(principal, "data.pool.manage").allow,
+        "own_slug": "" if principal.platform or principal.tenant_id is None else _slug(principal.tenant_id),
     }
     return render(request, "data/placement.html", context)
 
 
 @require_POST
 def set_pool(request: HttpRequest) -> HttpResponse:
-    """Describe a pool of the platform."""
-    post = request.POST
+    """Describe a pool of the platform, or of one's own tenant."""
+    post, principal = request.POST, principal_of(request)
     pools.set_pool(
-        principal=principal_of(request),
+        principal=principal,
+        tenant_id=pools.own_tenant(principal),
         name=post.get("name", "").strip(),
         kind=post.get("kind", ""),
         region=post.get("region", ""),
@@ -174,6 +180,10 @@ def _erasure_context(request: HttpRequest, erasure_id: UUID) -> dict[str, Any]:
         "genuine": bool(found.receipt and found.signature and is_genuine(found.receipt, found.signature)),
         "may_request": decide(principal_of(request), "data.erasure.request", found).allow,
     }
+
+
+def _slug(tenant_id: UUID) -> str:
+    return Tenant.objects.values_list("slug", flat=True).get(pk=tenant_id)
 
 
 def _number(value: str) -> int:

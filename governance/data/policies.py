@@ -27,7 +27,12 @@ register(
         roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.SYSTEM}),
         scopes=READ,
     ),
-    ActionRule("data.pool.manage", roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM}), groups=ADMINISTER),
+    # A tenant's administrators describe pools of their own; burst rules and the other pools are the platform's.
+    ActionRule(
+        "data.pool.manage",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.SYSTEM}),
+        groups=ADMINISTER,
+    ),
     ActionRule(
         "data.erasure.view",
         roles=frozenset({Role.TENANT_ADMIN, Role.PLATFORM_ADMIN, Role.SYSTEM}),

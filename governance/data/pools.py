@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -17,10 +17,11 @@ from governance.access.decisions import require
 from governance.access.hub_caches import HeardCache
 from governance.audit.services import platform_tenant_id, record
 from governance.data.models import BurstPolicy, ComputePool
-from governance.errors import InvalidInput, NotFound
+from governance.errors import Conflict, InvalidInput, NotFound
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
+from governance.tenants.models import Tenant
 from governance.tenants.tasks import HOME_POOL, movable_workloads
 
 Kind = ComputePool.Kind
@@ -30,7 +31,7 @@ TOPIC_KEY = "pools"
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A compute pool as placement sees it. `capacity` is in tasks a minute."""
+    """A compute pool as placement sees it; `name` is its address, which no other has, `capacity` in tasks a minute."""
 
     name: str
     kind: str
@@ -88,9 +89,9 @@ def _load_pools(tenant_id: UUID | None) -> tuple[Pool, ...]:
                 Q(tenant_id=platform_tenant_id(), shared=True) | Q(tenant_id=tenant_id, tenant__isnull=False)
             )
         )
-    described = any(row.name == HOME_POOL for row in rows)
+    described = any(row.address == HOME_POOL for row in rows)
     found = [
-        Pool(row.name, row.kind, row.region, tuple(row.certified_for), row.capacity)
+        Pool(row.address, row.kind, row.region, tuple(row.certified_for), row.capacity)
         for row in rows
         if row.enabled
     ]
@@ -100,7 +101,30 @@ def _load_pools(tenant_id: UUID | None) -> tuple[Pool, ...]:
 def _load_bursts() -> Mapping[str, Burst]:
     with platform_scope(), transaction.atomic():
         rows = BurstPolicy.objects.select_related("pool").filter(enabled=True, pool__enabled=True)
-        return {row.workload: Burst(row.workload, row.threshold, row.pool.name) for row in rows}
+        return {row.workload: Burst(row.workload, row.threshold, row.pool.address) for row in rows}
+
+
+def address_of(name: str, tenant_id: UUID | None) -> str:
+    """What a pool's workers and queues are called: its name, and for a tenant's own the tenant's short name before it.
+
+    Names have no dot, so no tenant's pool is ever taken for another's or for one of the platform.
+    """
+    if tenant_id is None or tenant_id == platform_tenant_id():
+        return name
+    return f"{Tenant.objects.get(pk=tenant_id).slug}.{name}"
+
+
+def own_tenant(principal: Principal) -> UUID | None:
+    """Whose pools a principal describes: their tenant's, and the platform's (None) where they act for it."""
+    return None if principal.platform else principal.tenant_id
+
+
+def pool_at(address: str) -> ComputePool:
+    """A pool that the row scope shows. Raises InvalidInput for any other, whether there is one or not."""
+    found = ComputePool.objects.filter(address=address).first()
+    if found is None:
+        raise InvalidInput(_("There is no pool “%(name)s”.") % {"name": address})
+    return found
 
 
 @transaction.atomic
@@ -117,14 +141,13 @@ def set_pool(
 ) -> ComputePool:
     """Describe a compute pool, new or known by its name. Without a tenant it is the platform's, open to all.
 
-    The home pool is private and cannot be switched off: what may go nowhere else waits there.
+    A tenant's own pool runs that tenant's work alone; its administrators describe it. The home pool is private and
+    cannot be switched off: what may go nowhere else waits there.
     """
-    require(principal, "data.pool.manage")
+    owner = tenant_id or platform_tenant_id()
+    require(principal, "data.pool.manage", tenant_id=owner)
     if name == HOME_POOL and (kind != Kind.PRIVATE or not enabled or tenant_id is not None):
         raise InvalidInput(_("The pool “private” is the house's own: it is private and always in use."))
-    owner = tenant_id or platform_tenant_id()
-    if tenant_id is not None and ComputePool.objects.filter(name=name, shared=True).exists():
-        raise InvalidInput(_("The platform has a pool “%(name)s”; choose another name.") % {"name": name})
     values = {
         "kind": kind,
         "region": region.strip(),
@@ -135,14 +158,18 @@ def set_pool(
     }
     pool = ComputePool.objects.select_for_update(of=("self",)).filter(tenant_id=owner, name=name).first()
     before = {field: getattr(pool, field) for field in values} if pool else {}
-    pool = pool or ComputePool(tenant_id=owner, name=name)
+    pool = pool or ComputePool(tenant_id=owner, name=name, address=address_of(name, tenant_id))
     for field, value in values.items():
         setattr(pool, field, value)
     try:
         pool.full_clean(validate_unique=False, validate_constraints=False)
     except ValidationError as error:
         raise InvalidInput("; ".join(error.messages)) from error
-    pool.save()
+    try:
+        with transaction.atomic():
+            pool.save()
+    except IntegrityError as error:
+        raise Conflict(_("Somebody has just described this pool; look at it again.")) from error
     _changed(principal, "data.pool.set", pool, before=before, after=values)
     return pool
 
@@ -155,8 +182,8 @@ def set_burst(
 
     Raises InvalidInput for a workload without tasks that name their data: keys, erasures and uploads stay at home.
     """
-    require(principal, "data.pool.manage")
     owner = platform_tenant_id()
+    require(principal, "data.pool.manage", tenant_id=owner)
     pool = ComputePool.objects.filter(tenant_id=owner, name=pool_name, kind=Kind.PUBLIC).first()
     if pool is None:
         raise NotFound(_("The platform has no public pool “%(name)s”.") % {"name": pool_name})

@@ -86,7 +86,7 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
     """A registered dataset with its entry in the catalogue."""
 
     asset = AssetSerializer(read_only=True)
-    held_at = serializers.CharField(source="held_at.name", default="private", read_only=True)
+    held_at = serializers.CharField(source="held_at.address", default="private", read_only=True)
 
     class Meta:
         model = Dataset
@@ -112,7 +112,7 @@ class NewDatasetSerializer(serializers.Serializer[Any]):
     licence = serializers.CharField(max_length=100, default="", allow_blank=True)
     retention_days = serializers.IntegerField(min_value=1, required=False)
     rows = serializers.IntegerField(min_value=0, required=False)
-    held_at = serializers.CharField(max_length=40, default="", allow_blank=True)
+    held_at = serializers.CharField(max_length=104, default="", allow_blank=True)
 
 
 class EdgeSerializer(serializers.ModelSerializer[LineageEdge]):
@@ -142,13 +142,14 @@ class LineageSerializer(serializers.Serializer[Any]):
 
 
 class ComputePoolSerializer(serializers.ModelSerializer[ComputePool]):
-    """A pool where work may run."""
+    """A pool where work may run. Its workers and queues are called by `address`; `shared` ones are the platform's."""
 
     certified_for = serializers.ListField(child=serializers.CharField(max_length=40), default=list)
 
     class Meta:
         model = ComputePool
-        fields = ["id", "name", "kind", "region", "certified_for", "capacity", "enabled"]
+        fields = ["id", "name", "address", "kind", "region", "certified_for", "capacity", "enabled", "shared"]
+        read_only_fields = ["address", "shared"]
         extra_kwargs: ClassVar[dict[str, Any]] = {"name": {"validators": []}}
 
 

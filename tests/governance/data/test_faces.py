@@ -202,14 +202,19 @@ def test_refusals_are_told_by_the_rules_name_on_the_placement_page(platform, in_
         "certified_for": "hipaa, ",
         "capacity": "5",
     }
-    assert admin.post(reverse("data-pool"), described).status_code == 403
+    burst = {"workload": "batch", "threshold": "100", "pool": "mars-cloud"}
+    assert admin.post(reverse("data-burst"), burst).status_code == 403
+    own = {"name": "own-edge", "kind": "edge", "region": "ward-9"}
+    assert admin.post(reverse("data-pool"), own).status_code == 302
+    assert "bank.own-edge" in admin.get(reverse("data-placement")).content.decode()
+    made = admin.post("/api/v1/compute-pools/", own | {"capacity": 9}, content_type="application/json")
+    assert (made.json()["address"], made.json()["shared"]) == ("bank.own-edge", False)
     keeper = browser(member(platform, Role.PLATFORM_ADMIN))
     assert keeper.post(reverse("data-pool"), described).status_code == 302
     assert (
         place(Work(tenant_id=in_org.id, task="t", workload="batch", assets=(target,))).pool.name == "ward-3"
     )
     assert keeper.post(reverse("data-pool"), {"name": "mars-cloud", "kind": "public"}).status_code == 302
-    burst = {"workload": "batch", "threshold": "100", "pool": "mars-cloud"}
     assert keeper.post(reverse("data-burst"), burst).status_code == 302
     seen = admin.get(reverse("data-placement")).content.decode()
     assert "ward-3" in seen

@@ -22,9 +22,9 @@ from governance.data.models import PlacementRecord
 from governance.data.placement import UNNAMED, PlacementRefused, Work, burst, judge, on_refusal, place
 from governance.data.placement_log import log
 from governance.data.queues import queue_length
-from governance.errors import InvalidInput
+from governance.errors import AccessDenied, InvalidInput
 from governance.ids import uuid7
-from governance.principals import SYSTEM
+from governance.principals import SYSTEM, Role
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.tasks import HEADER, TenantTask, enqueue, movable_workloads
@@ -141,6 +141,49 @@ def test_another_tenants_own_pool_is_no_candidate(in_org, other_org):
         pools.set_pool(principal=SYSTEM, name="theirs", kind="private", region="eu", tenant_id=other_org.id)
     with pytest.raises(PlacementRefused):
         place(work(in_org, thing(in_org, region="eu")))
+
+
+def test_pools_of_two_tenants_and_of_the_platform_never_share_a_queue(in_org, other_org, principal_for):
+    admin = principal_for(in_org, Role.TENANT_ADMIN)
+    own = pools.set_pool(
+        principal=admin, name="edge-1", kind="private", region="eu", tenant_id=pools.own_tenant(admin)
+    )
+    pool("edge-1", "public", region="eu")  # later, and of the same name
+    with platform_scope():
+        theirs = pools.set_pool(
+            principal=SYSTEM, name="edge-1", kind="private", region="eu", tenant_id=other_org.id
+        )
+    assert (own.address, theirs.address) == ("bank.edge-1", f"{other_org.slug}.edge-1")
+    data = thing(in_org, label="restricted", region="eu")
+    assert place(work(in_org, data)).queue == "batch@bank.edge-1"
+    kinds = {p.name: p.kind for p in pools.pools_for(in_org.id)}
+    assert kinds == {"private": "private", "bank.edge-1": "private", "edge-1": "public"}
+    assert not judge(work(in_org, data), next(p for p in pools.pools_for(in_org.id) if p.name == "edge-1"))[
+        0
+    ].allowed
+
+
+def test_a_worker_of_another_tenants_pool_starts_nothing_of_ours(in_org, other_org, monkeypatch, valkey):
+    with platform_scope():
+        pools.set_pool(principal=SYSTEM, name="edge-1", kind="private", tenant_id=other_org.id)
+    monkeypatch.setenv("OPENCLAW_POOL", f"{other_org.slug}.edge-1")
+    run(in_org, [thing(in_org, label="public")])
+    assert RAN == []
+
+
+def test_a_tenants_administrator_describes_own_pools_and_no_others(in_org, other_org, principal_for):
+    admin = principal_for(in_org, Role.TENANT_ADMIN)
+    for owner in (None, other_org.id):
+        with pytest.raises(AccessDenied):
+            pools.set_pool(principal=admin, name="mine", kind="private", tenant_id=owner)
+    with pytest.raises(AccessDenied):
+        pools.set_pool(
+            principal=principal_for(in_org, Role.DEVELOPER), name="x", kind="edge", tenant_id=in_org.id
+        )
+    with pytest.raises(InvalidInput):
+        pools.set_pool(principal=admin, name="a.b", kind="private", tenant_id=in_org.id)
+    with pytest.raises(AccessDenied):
+        pools.set_burst(principal=admin, workload="batch", threshold=1, pool_name="cloud")
 
 
 def test_a_burst_moves_only_what_may_move(in_org):
