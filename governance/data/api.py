@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from governance.access.requests import principal_of
-from governance.data import datasets, lineage, selectors, services
+from governance.data import datasets, lineage, loosening, selectors, services
 from governance.data import serializers as forms
 from governance.data.models import Asset, Dataset, Declassification
 from governance.errors import NotFound
@@ -75,19 +75,19 @@ class AssetViewSet(viewsets.ReadOnlyModelViewSet[Asset]):
         )
         return Response(forms.EdgeSerializer(edge).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=forms.LabelSerializer, responses={201: forms.DeclassificationSerializer})
+    @extend_schema(request=forms.LooseningSerializer, responses={201: forms.DeclassificationSerializer})
     @action(detail=True, methods=["post"])
     def declassify(self, request: Request, pk: str) -> Response:
-        """Ask that the label be lowered; somebody else decides."""
-        given = _valid(forms.LabelSerializer(data=request.data))
-        wish = services.request_declassification(
+        """Ask that label, subjects, region, purpose or retention be loosened; somebody else decides."""
+        given = _valid(forms.LooseningSerializer(data=request.data))
+        wish = loosening.request_declassification(
             principal=principal_of(request), asset_id=self.get_object().id, **given
         )
         return Response(forms.DeclassificationSerializer(wish).data, status=status.HTTP_201_CREATED)
 
 
 class DeclassificationViewSet(viewsets.ReadOnlyModelViewSet[Declassification]):
-    """Requests to lower a label."""
+    """Requests to loosen what holds an asset back."""
 
     decisions = {
         "list": "data.asset.view",
@@ -103,9 +103,9 @@ class DeclassificationViewSet(viewsets.ReadOnlyModelViewSet[Declassification]):
     )
     @action(detail=True, methods=["post"])
     def decide(self, request: Request, pk: str) -> Response:
-        """Lower the label, or refuse to. Nobody decides on a request of their own."""
+        """Loosen it as asked, or refuse to. Nobody decides on a request of their own."""
         given = _valid(forms.DeclassificationDecisionSerializer(data=request.data))
-        wish = services.decide_declassification(
+        wish = loosening.decide_declassification(
             principal=principal_of(request), request_id=self.get_object().id, **given
         )
         return Response(forms.DeclassificationSerializer(wish).data)

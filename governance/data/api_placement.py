@@ -57,6 +57,7 @@ class PlacementViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[PlacementR
             asset_ids=given.validated_data["assets"],
             workload=given.validated_data["workload"],
             region=given.validated_data["region"],
+            purpose=given.validated_data["purpose"],
         )
         return Response(forms.VerdictSerializer(verdict).data)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -28,9 +30,47 @@ def union(*subjects: Iterable[str]) -> list[str]:
     return sorted({name for some in subjects for name in some})
 
 
-def lowers(*, label: str, subjects: Iterable[str], than_label: str, than_subjects: Iterable[str]) -> bool:
-    """Whether the first pair is in any way less restricted than the second."""
-    return RANK[label] < RANK[than_label] or not set(than_subjects) <= set(subjects)
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What holds something back: its label, whom it is about, where it must stay, and the only use it may be put to.
+
+    An empty region is anywhere, an empty purpose any.
+    """
+
+    label: str = LABELS[0]
+    subjects: tuple[str, ...] = ()
+    region: str = ""
+    purpose: str = ""
+
+    def weaker_than(self, other: Limits) -> bool:
+        """Whether these are in any way less restricted than the others; another region or purpose is weaker too."""
+        return (
+            RANK[self.label] < RANK[other.label]
+            or not set(other.subjects) <= set(self.subjects)
+            or (bool(other.region) and self.region != other.region)
+            or (bool(other.purpose) and self.purpose != other.purpose)
+        )
+
+    def joined(self, other: Limits) -> Limits:
+        """Both together. Where the two name different regions or purposes nothing satisfies both: see `clash`."""
+        return Limits(
+            most_confidential([self.label, other.label]),
+            tuple(union(self.subjects, other.subjects)),
+            self.region or other.region,
+            self.purpose or other.purpose,
+        )
+
+    def clash(self, other: Limits) -> str:
+        """`region` or `purpose` where both name one and not the same; empty when the two can hold together."""
+        for name in ("region", "purpose"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine and theirs and mine != theirs:
+                return name
+        return ""
+
+    def as_details(self) -> dict[str, Any]:
+        """For the audit log."""
+        return {**asdict(self), "subjects": list(self.subjects)}
 
 
 def checked(label: str, subjects: Iterable[str]) -> tuple[str, list[str]]:

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from governance.data.labels import Limits
 from governance.refs import ObjectRef
 from governance.tenants.models import TenantModel
 
@@ -92,6 +93,11 @@ class Asset(TenantModel):
         """The object itself."""
         return ObjectRef(type=self.type, id=self.object_id, digest=self.digest, label=self.name)
 
+    @property
+    def limits(self) -> Limits:
+        """What flows from it to what is made of it."""
+        return Limits(self.label, tuple(self.subjects), self.region, self.purpose)
+
 
 class LineageEdge(TenantModel):
     """`target` came about through `source`: it was derived from it, trained on it, approved by it, deployed from it."""
@@ -130,7 +136,10 @@ class LineageEdge(TenantModel):
 
 
 class Declassification(TenantModel):
-    """A request to lower an asset's label. Somebody else decides it; the database refuses that the same person does."""
+    """A request to loosen what holds an asset back: label, subjects, region, purpose, or how long it is kept.
+
+    Somebody else decides it; the database refuses that the same person does.
+    """
 
     class State(models.TextChoices):
         REQUESTED = "requested", _("waiting for a decision")
@@ -142,6 +151,14 @@ class Declassification(TenantModel):
     from_subjects = models.JSONField(_("about, at present"), default=list)
     to_label = models.CharField(_("wanted label"), max_length=12, choices=Label.choices)
     to_subjects = models.JSONField(_("about, then"), default=list)
+    from_region = models.CharField(_("present region"), max_length=60, blank=True)
+    to_region = models.CharField(_("wanted region"), max_length=60, blank=True)
+    from_purpose = models.CharField(_("present purpose"), max_length=100, blank=True)
+    to_purpose = models.CharField(_("wanted purpose"), max_length=100, blank=True)
+    from_retention_days = models.PositiveIntegerField(_("kept for days, at present"), null=True)
+    to_retention_days = models.PositiveIntegerField(
+        _("kept for days, then"), null=True, help_text=_("Empty: kept until somebody acts.")
+    )
     reason = models.TextField(_("reason"))
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.REQUESTED)
     requested_by = models.ForeignKey(
@@ -175,6 +192,16 @@ class Declassification(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.asset}: {self.from_label} → {self.to_label}"
+
+    @property
+    def present(self) -> Limits:
+        """What held when it was asked for."""
+        return Limits(self.from_label, tuple(self.from_subjects), self.from_region, self.from_purpose)
+
+    @property
+    def wanted(self) -> Limits:
+        """What is to hold."""
+        return Limits(self.to_label, tuple(self.to_subjects), self.to_region, self.to_purpose)
 
 
 class ComputePool(TenantModel):
@@ -245,6 +272,10 @@ class PlacementRecord(TenantModel):
     label = models.CharField(_("label"), max_length=12, blank=True)
     subjects = models.JSONField(_("about"), default=list)
     region = models.CharField(_("region"), max_length=60, blank=True)
+    kept_for = models.CharField(
+        _("purpose of the data"), max_length=100, blank=True, help_text=_("The only use it may be put to.")
+    )
+    purpose = models.CharField(_("stated purpose"), max_length=100, blank=True)
     pool = models.CharField(_("pool"), max_length=104, blank=True, help_text=_("Empty: refused."))
     rule = models.CharField(_("rule that refused"), max_length=200, blank=True)
     reason = models.CharField(_("reason"), max_length=300, blank=True)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from governance.access.decisions import decide
 from governance.access.services import record_refusal
 from governance.audit.services import platform_tenant_id, record
+from governance.data.labels import Limits
 from governance.data.placement_log import Placed, log
 from governance.data.pools import HOME, Pool, bursts, pools_for
 from governance.data.queues import queue_length
@@ -31,13 +32,18 @@ UNNAMED = "openclaw.unnamed-work-stays-home"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Something to run: on which data, and (`region`) where it would like to be."""
+    """Something to run: on which data, (`region`) where it would like to be, and (`purpose`) what for, if it says."""
 
     tenant_id: UUID | None
     task: str
     workload: str = "default"
     assets: tuple[ObjectRef, ...] = ()
     region: str = ""
+    purpose: str = ""
+
+    def context(self, pool: Pool) -> dict[str, Any]:
+        """The facts that placement policies speak of, for one pool."""
+        return pool.context | ({"purpose": self.purpose} if self.purpose else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ def judge(work: Work, pool: Pool) -> tuple[Step, Decision | None]:
     decision: Decision | None = None
     for asset in work.assets:
         decision = decide(
-            principal, ACTION, asset, tenant_id=work.tenant_id, context=pool.context, enforced=True
+            principal, ACTION, asset, tenant_id=work.tenant_id, context=work.context(pool), enforced=True
         )
         if not decision.allow:
             return Step(pool, False, decision.rules, decision.reasons[0]), decision
@@ -165,8 +171,7 @@ def _wished(candidates: list[Pool], region: str) -> list[Pool]:
 def _refused(
     work: Work, trail: tuple[Step, ...], decision: Decision, *, starting: bool = False
 ) -> PlacementRefused:
-    label, _subjects, _region = together(work.assets, work.tenant_id)
-    error = PlacementRefused(work, label, trail, decision)
+    error = PlacementRefused(work, together(work.assets, work.tenant_id).label, trail, decision)
     _note(work, None, rule=error.rule, reason=trail[0].reason, starting=starting)
     return error
 
@@ -181,15 +186,17 @@ def _note(
     burst: bool = False,
     queue_length: int | None = None,
 ) -> None:
-    label, subjects, region = together(work.assets, work.tenant_id) if work.assets else ("", [], "")
+    limits = together(work.assets, work.tenant_id) if work.assets else Limits(label="")
     log.note(
         Placed(
             tenant_id=work.tenant_id,
             task=work.task,
             workload=work.workload,
-            label=label,
-            subjects=tuple(subjects),
-            region=region,
+            label=limits.label,
+            subjects=limits.subjects,
+            region=limits.region,
+            kept_for=limits.purpose,
+            purpose=work.purpose,
             pool=pool.name if pool else "",
             rule=rule,
             reason=reason,
@@ -251,4 +258,10 @@ def _keep_sent_on(work: Work, pool: str, step: Step | None, elsewhere: Placement
 
 
 def _of(work: QueuedWork) -> Work:
-    return Work(tenant_id=work.tenant_id, task=work.task, workload=work.workload, assets=work.assets)
+    return Work(
+        tenant_id=work.tenant_id,
+        task=work.task,
+        workload=work.workload,
+        assets=work.assets,
+        purpose=work.purpose,
+    )

@@ -36,6 +36,8 @@ class Placed:
     subjects: tuple[str, ...]
     region: str
     pool: str
+    kept_for: str = ""
+    purpose: str = ""
     rule: str = ""
     reason: str = ""
     starting: bool = False
@@ -83,6 +85,8 @@ class PlacementLog:
                     label=placed.label,
                     subjects=list(placed.subjects),
                     region=placed.region,
+                    kept_for=placed.kept_for,
+                    purpose=placed.purpose,
                     pool=placed.pool,
                     rule=placed.rule,
                     reason=placed.reason[:300],

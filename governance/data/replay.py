@@ -159,16 +159,22 @@ def _where(
 
 
 def _against(row: PlacementRecord, pool: Pool, judged: dict[tuple[Any, ...], str]) -> str:
-    key = (row.tenant_id, row.label, tuple(row.subjects), row.region, pool)
+    key = (row.tenant_id, row.label, tuple(row.subjects), row.region, row.kept_for, row.purpose, pool)
     if key not in judged:
-        facts = {"label": row.label, "subjects": row.subjects, "region": row.region}
-        judged[key] = _first_rule(row.tenant_id, pool, facts)
+        facts = {
+            "label": row.label,
+            "subjects": row.subjects,
+            "region": row.region,
+            "purpose": row.kept_for,
+        }
+        context = pool.context | ({"purpose": row.purpose} if row.purpose else {})
+        judged[key] = _first_rule(row.tenant_id, context, facts)
     return judged[key]
 
 
-def _first_rule(tenant_id: UUID, pool: Pool, facts: Mapping[str, Any]) -> str:
+def _first_rule(tenant_id: UUID, context: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     names = names_of(ACTION)
-    question = Question(SYSTEM, ACTION, ObjectRef("data.asset", "replayed"), tenant_id, pool.context)
+    question = Question(SYSTEM, ACTION, ObjectRef("data.asset", "replayed"), tenant_id, context)
     verdict = book_for(tenant_id).evaluate(request_of(question, groups=names - {ACTION}, facts=facts), names)
     if verdict.allow:
         return ""

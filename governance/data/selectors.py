@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from governance.access.hub_caches import HeardCache
-from governance.data.labels import most_confidential, union
+from governance.data.labels import Limits, most_confidential, union
 from governance.data.models import Asset, Dataset
 from governance.principals import Principal
 from governance.refs import ObjectRef
@@ -60,15 +60,17 @@ def _seeing(tenant_id: UUID) -> AbstractContextManager[None]:
     return nullcontext() if seen else platform_scope()
 
 
-def together(assets: tuple[ObjectRef, ...], tenant_id: UUID | None) -> tuple[str, list[str], str]:
-    """Label, subjects and region of work on all of these: the highest, the union, the first that names one.
+def together(assets: tuple[ObjectRef, ...], tenant_id: UUID | None) -> Limits:
+    """The limits of work on all of these: the highest label, all subjects, the first region and purpose named.
 
     The label is empty when one of them is not in the catalogue: what is not known is never called harmless.
     """
     told = [facts(asset, tenant_id) for asset in assets]
     label = "" if not all(told) else most_confidential(fact["label"] for fact in told)
-    region = next((fact["region"] for fact in told if fact.get("region")), "")
-    return label, union(*(fact.get("subjects", ()) for fact in told)), region
+    region, purpose = (
+        next((fact[name] for fact in told if fact.get(name)), "") for name in ("region", "purpose")
+    )
+    return Limits(label, tuple(union(*(fact.get("subjects", ()) for fact in told))), region, purpose)
 
 
 def asset_of(target: ObjectRef, *, tenant_id: UUID) -> Asset | None:

@@ -40,6 +40,17 @@ class LabelSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=4000)
 
 
+class LooseningSerializer(serializers.Serializer[Any]):
+    """What to loosen, and why. What is left out stays; 0 days are kept without an end."""
+
+    label = serializers.ChoiceField(choices=Label.choices, required=False)  # type: ignore[assignment]
+    subjects = serializers.MultipleChoiceField(choices=SUBJECTS, required=False)
+    region = serializers.CharField(max_length=60, required=False, allow_blank=True)
+    purpose = serializers.CharField(max_length=100, required=False, allow_blank=True)
+    retention_days = serializers.IntegerField(min_value=0, max_value=99_999, required=False)
+    reason = serializers.CharField(max_length=4000)
+
+
 class RaisedSerializer(serializers.Serializer[Any]):
     """The asset, and what else was raised because it came of it."""
 
@@ -55,22 +66,23 @@ class LinkSerializer(serializers.Serializer[Any]):
 
 
 class DescriptionSerializer(serializers.Serializer[Any]):
-    """What is written about an asset; what is left out stays."""
+    """What is written about an asset; what is left out stays, and what would loosen it is refused."""
 
     purpose = serializers.CharField(max_length=100, required=False, allow_blank=True)
     region = serializers.CharField(max_length=60, required=False, allow_blank=True)
     licence = serializers.CharField(max_length=100, required=False, allow_blank=True)
-    retention_days = serializers.IntegerField(min_value=1, required=False)
+    retention_days = serializers.IntegerField(min_value=1, max_value=99_999, required=False)
 
 
 class DeclassificationSerializer(serializers.ModelSerializer[Declassification]):
-    """A request to lower a label."""
+    """A request to loosen what holds an asset back."""
 
     class Meta:
         model = Declassification
         fields = [
-            "id", "asset", "from_label", "from_subjects", "to_label", "to_subjects", "reason", "state", "requested_at",
-            "decided_at", "decision_reason",
+            "id", "asset", "from_label", "from_subjects", "from_region", "from_purpose", "from_retention_days",
+            "to_label", "to_subjects", "to_region", "to_purpose", "to_retention_days", "reason", "state",
+            "requested_at", "decided_at", "decision_reason",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -159,8 +171,8 @@ class PlacementRecordSerializer(serializers.ModelSerializer[PlacementRecord]):
     class Meta:
         model = PlacementRecord
         fields = [
-            "id", "at", "task", "workload", "label", "subjects", "region", "pool", "rule", "reason", "starting",
-            "burst", "queue_length", "count",
+            "id", "at", "task", "workload", "label", "subjects", "region", "kept_for", "purpose", "pool", "rule",
+            "reason", "starting", "burst", "queue_length", "count", "on_data",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -171,6 +183,7 @@ class TrialSerializer(serializers.Serializer[Any]):
     assets = serializers.ListField(child=serializers.UUIDField(), max_length=20)
     workload = serializers.CharField(max_length=60, default="batch")
     region = serializers.CharField(max_length=60, default="", allow_blank=True)
+    purpose = serializers.CharField(max_length=100, default="", allow_blank=True)
 
 
 class StepSerializer(serializers.Serializer[Any]):

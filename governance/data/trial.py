@@ -23,7 +23,12 @@ class Verdict:
 
 
 def try_placement(
-    *, principal: Principal, asset_ids: Sequence[UUID], workload: str = "batch", region: str = ""
+    *,
+    principal: Principal,
+    asset_ids: Sequence[UUID],
+    workload: str = "batch",
+    region: str = "",
+    purpose: str = "",
 ) -> Verdict:
     """Place work on these assets of one tenant. Raises NotFound for an asset that the principal cannot see."""
     require(principal, "data.placement.view")
@@ -35,6 +40,7 @@ def try_placement(
         workload=workload,
         assets=tuple(asset.target for asset in assets if asset.tenant_id == tenant_id),
         region=region,
+        purpose=purpose,
     )
     trail = tuple(judge(work, pool)[0] for pool in pools_for(tenant_id))
     try:

@@ -18,7 +18,7 @@ from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.audit.models import AuditEntry
 from governance.data import datasets as datasets_
-from governance.data import lineage, selectors, services
+from governance.data import lineage, loosening, selectors, services
 from governance.data.drawing import draw
 from governance.data.models import Asset, ComputePool, Declassification, Label
 from governance.data.words import KIND_NAMES, LABEL_TONES, SUBJECT_NAMES
@@ -82,7 +82,7 @@ def label(request: HttpRequest, asset_id: UUID) -> HttpResponse:
     }
     with _told(request) as told:
         if request.POST.get("lower"):
-            services.request_declassification(principal=principal_of(request), **given)
+            loosening.request_declassification(principal=principal_of(request), **given)
             told.done = _("Asked for. Somebody else with the right decides.")
         else:
             raised = services.relabel(principal=principal_of(request), **given)
@@ -94,21 +94,27 @@ def label(request: HttpRequest, asset_id: UUID) -> HttpResponse:
 
 @require_POST
 def describe(request: HttpRequest, asset_id: UUID) -> HttpResponse:
-    """Change purpose, region, licence and retention."""
+    """Change purpose, region, licence and retention, or (`loosen`) ask that they be loosened."""
     found = _asset(request, asset_id)
+    post = request.POST
     with _told(request) as told:
-        days = request.POST.get("retention_days", "").strip()
-        if days and not (days.isascii() and days.isdigit() and 0 < int(days) < 100_000):
-            raise InvalidInput(_("Retention is a number of days."))
-        services.describe_asset(
-            principal=principal_of(request),
-            asset_id=found.id,
-            purpose=request.POST.get("purpose", "").strip()[:100],
-            region=request.POST.get("region", "").strip()[:60],
-            licence=request.POST.get("licence", "").strip()[:100],
-            retention_days=int(days) if days else None,
-        )
-        told.done = _("Kept.")
+        given: dict[str, Any] = {
+            "principal": principal_of(request),
+            "asset_id": found.id,
+            "purpose": post.get("purpose", "").strip()[:100],
+            "region": post.get("region", "").strip()[:60],
+        }
+        days = _days(post.get("retention_days", ""))
+        if post.get("loosen"):
+            # An emptied field asks for no end of the retention.
+            loosening.request_declassification(
+                **given, retention_days=days or 0, reason=post.get("reason", "")
+            )
+            told.done = _("Asked for. Somebody else with the right decides.")
+        else:
+            licence = post.get("licence", "").strip()[:100]
+            services.describe_asset(**given, licence=licence, retention_days=days)
+            told.done = _("Kept.")
     return HttpResponseRedirect(reverse("data-asset", args=[found.id]))
 
 
@@ -116,13 +122,13 @@ def describe(request: HttpRequest, asset_id: UUID) -> HttpResponse:
 def decide_wish(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """Approve or refuse a declassification."""
     approve = request.POST.get("verdict") == "approve"
-    wish = services.decide_declassification(
+    wish = loosening.decide_declassification(
         principal=principal_of(request),
         request_id=request_id,
         approve=approve,
         reason=request.POST.get("reason", ""),
     )
-    messages.success(request, _("The label is lowered.") if approve else _("Refused; the label stays."))
+    messages.success(request, _("It is loosened as asked.") if approve else _("Refused; it stays as it is."))
     return HttpResponseRedirect(reverse("data-asset", args=[wish.asset_id]))
 
 
@@ -158,16 +164,13 @@ def datasets(request: HttpRequest) -> HttpResponse:
 
 def _register(request: HttpRequest) -> Any:
     post, file = request.POST, request.FILES.get("file")
-    days = post.get("retention_days", "").strip()
-    if days and not (days.isascii() and days.isdigit() and 0 < int(days) < 100_000):
-        raise InvalidInput(_("Retention is a number of days."))
     described: dict[str, Any] = {
         "description": post.get("description", "").strip(),
         "label": post.get("label", "internal"),
         "subjects": post.getlist("subjects"),
         "held_at": post.get("held_at", ""),
         **{name: post.get(name, "").strip()[:60] for name in ("purpose", "region", "licence")},
-        "retention_days": int(days) if days else None,
+        "retention_days": _days(post.get("retention_days", "")),
     }
     principal, name = principal_of(request), post.get("name", "").strip()
     if file is not None:
@@ -177,6 +180,13 @@ def _register(request: HttpRequest) -> Any:
     return datasets_.reference_dataset(
         principal=principal, name=name, location=post.get("location", "").strip(), **described
     )
+
+
+def _days(text: str) -> int | None:
+    text = text.strip()
+    if text and not (text.isascii() and text.isdigit() and len(text) < 6 and int(text)):
+        raise InvalidInput(_("Retention is a number of days."))
+    return int(text) if text else None
 
 
 def _asset(request: HttpRequest, asset_id: UUID) -> Asset:

@@ -45,6 +45,7 @@ class QueuedWork:
     workload: str
     assets: tuple[ObjectRef, ...] = ()
     tenant_id: UUID | None = None
+    purpose: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +101,21 @@ def enqueue(
     queue: str = "default",
     countdown: float = 0,
     assets: Sequence[ObjectRef] = (),
+    purpose: str = "",
     cause: Cause | None = None,
     **kwargs: Any,
 ) -> None:
     """Send task `name` when the present transaction commits (at once if there is none), in the present context.
 
     `cause` is who has it done (by default who causes what the present code does), which is asked again at its start.
-    `assets` are the data that it works on: their labels decide in which compute pool. Raises the placer's refusal
-    when that is none. Services send by name, so that they need not import the tasks, which are faces above them.
+    `assets` are the data that it works on, `purpose` is what it does so for, where that was said: they decide in which
+    compute pool it runs. Raises the placer's refusal when that is none. Services send by name, so that they need not
+    import the tasks, which are faces above them.
     """
     scope = current_scope()
-    work = QueuedWork(task=name, workload=queue, assets=tuple(assets), tenant_id=scope.tenant_id)
+    work = QueuedWork(
+        task=name, workload=queue, assets=tuple(assets), tenant_id=scope.tenant_id, purpose=purpose
+    )
     placed = _placer.queue_for(work)
     header = {
         "tenant": str(scope.tenant_id) if scope.tenant_id else "",
@@ -118,6 +123,7 @@ def enqueue(
         "request_id": current_request_id(),
         "workload": queue,
         "assets": [[asset.type, asset.id] for asset in work.assets],
+        "purpose": purpose,
         "cause": (cause or current_cause() or Cause.house(scope.tenant_id)).as_header(),
     }
     plain = {key: str(value) if isinstance(value, UUID) else value for key, value in kwargs.items()}
@@ -157,6 +163,7 @@ class TenantTask(Task):
                 workload=header.get("workload") or self._workload(),
                 assets=tuple(ObjectRef(type=kind, id=key) for kind, key in header.get("assets", ())),
                 tenant_id=scope.tenant_id,
+                purpose=header.get("purpose", ""),
             )
             admission = _placer.admit(work, own_pool(), kwargs)
             if admission.queue:

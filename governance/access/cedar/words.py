@@ -27,6 +27,8 @@ SENTENCES = (
     _("Health data needs a pool that is certified for hipaa."),
     _("The platform's administrator enters a pool's certificates under Placement."),
     _("Payment data needs a pool that is certified for pci-dss."),
+    _("This restricted data is kept for one purpose, and the work does not say what it is for."),
+    _("State the purpose with the request; it must be the one that the catalogue names."),
     _("You asked for this yourself, so somebody else must decide."),
     _("Anybody else with the right to decide can do it."),
     _("The device does not comply with your company's rules."),

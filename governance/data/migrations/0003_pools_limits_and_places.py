@@ -9,6 +9,16 @@ FROM tenants_tenant AS tenant WHERE tenant.id = pool.tenant_id;
 SELECT set_config('openclaw.scope', '', true);
 """
 
+# What was asked for before this was about labels and subjects alone.
+WISHES = """
+SELECT set_config('openclaw.scope', 'platform', true);
+UPDATE data_declassification AS wish
+SET from_region = asset.region, to_region = asset.region, from_purpose = asset.purpose, to_purpose = asset.purpose,
+    from_retention_days = asset.retention_days, to_retention_days = asset.retention_days
+FROM data_asset AS asset WHERE asset.id = wish.asset_id AND wish.state = 'requested';
+SELECT set_config('openclaw.scope', '', true);
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -40,6 +50,48 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddField(
+            model_name="declassification",
+            name="from_purpose",
+            field=models.CharField(blank=True, max_length=100, verbose_name="present purpose"),
+        ),
+        migrations.AddField(
+            model_name="declassification",
+            name="from_region",
+            field=models.CharField(blank=True, max_length=60, verbose_name="present region"),
+        ),
+        migrations.AddField(
+            model_name="declassification",
+            name="from_retention_days",
+            field=models.PositiveIntegerField(null=True, verbose_name="kept for days, at present"),
+        ),
+        migrations.AddField(
+            model_name="declassification",
+            name="to_purpose",
+            field=models.CharField(blank=True, max_length=100, verbose_name="wanted purpose"),
+        ),
+        migrations.AddField(
+            model_name="declassification",
+            name="to_region",
+            field=models.CharField(blank=True, max_length=60, verbose_name="wanted region"),
+        ),
+        migrations.AddField(
+            model_name="declassification",
+            name="to_retention_days",
+            field=models.PositiveIntegerField(
+                help_text="Empty: kept until somebody acts.", null=True, verbose_name="kept for days, then"
+            ),
+        ),
+        migrations.AddField(
+            model_name="placementrecord",
+            name="kept_for",
+            field=models.CharField(
+                blank=True,
+                help_text="The only use it may be put to.",
+                max_length=100,
+                verbose_name="purpose of the data",
+            ),
+        ),
+        migrations.AddField(
             model_name="placementrecord",
             name="on_data",
             field=models.BooleanField(
@@ -48,6 +100,11 @@ class Migration(migrations.Migration):
                 verbose_name="names its data",
             ),
         ),
+        migrations.AddField(
+            model_name="placementrecord",
+            name="purpose",
+            field=models.CharField(blank=True, max_length=100, verbose_name="stated purpose"),
+        ),
         migrations.AlterField(
             model_name="placementrecord",
             name="pool",
@@ -55,4 +112,5 @@ class Migration(migrations.Migration):
                 blank=True, help_text="Empty: refused.", max_length=104, verbose_name="pool"
             ),
         ),
+        migrations.RunSQL(WISHES, migrations.RunSQL.noop),
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from governance.data.erasers import Outcome
 from governance.data.erasing import mark
 from governance.data.labels import LABELS
-from governance.data.selectors import asset_of
+from governance.data.selectors import asset_of, facts
 from governance.data.services import catalogue
 from governance.refs import ObjectRef
 from inference.registry.cataloguing import enter_version, version_ref
@@ -27,12 +27,23 @@ def result_ref(job: BatchJob) -> ObjectRef:
     return ObjectRef.of(job, digest=job.result_sha256)
 
 
-def enter_job(job: BatchJob, *, label: str, subjects: Iterable[str], region: str) -> None:
-    """Enter a new job's input as its uploader labels it, and its result below input and model version."""
+def enter_job(job: BatchJob, *, label: str, subjects: Iterable[str], region: str, purpose: str) -> None:
+    """Enter a new job's input as its uploader labels it, and its result below input and model version.
+
+    What is uploaded for a stated purpose is kept for that one alone. Raises LimitsClash where input and version must
+    stay in different regions or serve different purposes.
+    """
     version = version_ref(job.model_version)
     if asset_of(version, tenant_id=job.tenant_id) is None:
         enter_version(job.model_version)
-    catalogue(input_ref(job), tenant_id=job.tenant_id, label=label, subjects=subjects, region=region)
+    catalogue(
+        input_ref(job),
+        tenant_id=job.tenant_id,
+        label=label,
+        subjects=subjects,
+        region=region,
+        purpose=purpose,
+    )
     catalogue(
         result_ref(job),
         tenant_id=job.tenant_id,
@@ -45,6 +56,11 @@ def enter_job(job: BatchJob, *, label: str, subjects: Iterable[str], region: str
 def assets_of(job: BatchJob) -> tuple[ObjectRef, ...]:
     """What the job's work is done on, wherever that is: the input, and the model that is loaded beside it."""
     return input_ref(job), ObjectRef("registry.modelversion", str(job.model_version_id))
+
+
+def purpose_of(job: BatchJob) -> str:
+    """What the job was said to be for: the purpose that its input is kept for."""
+    return str(facts(input_ref(job), job.tenant_id).get("purpose", ""))
 
 
 def mark_dropped(job: BatchJob) -> None:

@@ -26,7 +26,7 @@ from governance.tenants.tasks import enqueue
 from inference.rollouts.models import Endpoint
 from inference.rollouts.selectors import Arm, endpoint_snapshot
 from inference.serving.batch import files
-from inference.serving.batch.cataloguing import assets_of, enter_job
+from inference.serving.batch.cataloguing import assets_of, enter_job, purpose_of
 from inference.serving.batch.events import publish
 from inference.serving.batch.selectors import is_own
 from inference.serving.batch.states import JOB_STATES
@@ -82,7 +82,9 @@ def create_batch_job(
             request_id=current_request_id()[:64],
         )
         made = _insert_or_find(
-            job, principal, lambda: enter_job(job, label=label, subjects=subjects, region=region)
+            job,
+            principal,
+            lambda: enter_job(job, label=label, subjects=subjects, region=region, purpose=use.purpose),
         )
     except BaseException:
         with suppress(Unavailable):
@@ -140,7 +142,14 @@ def cause_of(job: BatchJob) -> Cause:
 
 def send(name: str, job: BatchJob, **arguments: Any) -> None:
     """Queue a step of the job in a pool where its data may be. Raises PlacementRefused."""
-    enqueue(name, queue=QUEUE, cause=cause_of(job), assets=assets_of(job), **arguments)
+    enqueue(
+        name,
+        queue=QUEUE,
+        cause=cause_of(job),
+        assets=assets_of(job),
+        purpose=purpose_of(job),
+        **arguments,
+    )
 
 
 def _admitted(principal: Principal, name: str, version: str, job_id: UUID, use: Use) -> tuple[Endpoint, Arm]:

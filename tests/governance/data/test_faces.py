@@ -126,7 +126,7 @@ def test_a_label_is_raised_and_lowered_on_the_page_by_two_people(admin, in_org, 
     decide = reverse("data-declassification", args=[wish.id])
     assert admin.post(decide, {"verdict": "approve", "reason": "fine"}).status_code == 403
     second = browser(member(in_org, Role.TENANT_ADMIN))
-    assert "asks to lower" in second.get(reverse("data-catalogue")).content.decode()
+    assert "asks to loosen" in second.get(reverse("data-catalogue")).content.decode()
     assert second.post(decide, {"verdict": "approve", "reason": "checked"}).status_code == 302
     dataset.asset.refresh_from_db()
     assert dataset.asset.label == "internal"

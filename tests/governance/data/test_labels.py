@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.audit.models import AuditEntry
-from governance.data import labels, selectors, services
+from governance.data import labels, loosening, selectors, services
 from governance.data.models import Asset, LineageEdge
 from governance.errors import AccessDenied, Conflict, InvalidInput
 from governance.ids import uuid7
@@ -122,20 +122,20 @@ def test_lowering_takes_two_people_and_a_reason(in_org, principal_for):
     asset = enter(in_org, label="restricted", subjects=["health"])
     with pytest.raises(InvalidInput, match="lower"):
         services.relabel(principal=admin, asset_id=asset.id, label="internal", subjects=[], reason="x")
-    wish = services.request_declassification(
+    wish = loosening.request_declassification(
         principal=admin, asset_id=asset.id, label="internal", subjects=[], reason="anonymised"
     )
     assert fresh(asset) == ("restricted", ["health"])
     with pytest.raises(AccessDenied) as refused:
-        services.decide_declassification(principal=admin, request_id=wish.id, approve=True, reason="fine")
+        loosening.decide_declassification(principal=admin, request_id=wish.id, approve=True, reason="fine")
     assert refused.value.decision.rules == ("openclaw.nobody-approves-own-request",)
     with pytest.raises(AccessDenied):
-        services.decide_declassification(
+        loosening.decide_declassification(
             principal=principal_for(in_org, Role.DATA_SCIENTIST), request_id=wish.id, approve=True, reason="x"
         )
     with pytest.raises(InvalidInput):
-        services.decide_declassification(principal=other, request_id=wish.id, approve=True, reason=" ")
-    services.decide_declassification(principal=other, request_id=wish.id, approve=True, reason="checked")
+        loosening.decide_declassification(principal=other, request_id=wish.id, approve=True, reason=" ")
+    loosening.decide_declassification(principal=other, request_id=wish.id, approve=True, reason="checked")
     assert fresh(asset) == ("internal", [])
     assert AuditEntry.objects.filter(action="data.asset.declassify", reason="checked").count() == 1
 
@@ -143,15 +143,15 @@ def test_lowering_takes_two_people_and_a_reason(in_org, principal_for):
 def test_a_stale_request_does_not_lower_what_has_risen_since(in_org, principal_for):
     admin, other = principal_for(in_org, Role.TENANT_ADMIN), principal_for(in_org, Role.TENANT_ADMIN)
     asset = enter(in_org, label="confidential")
-    wish = services.request_declassification(
+    wish = loosening.request_declassification(
         principal=admin, asset_id=asset.id, label="public", subjects=[], reason="to publish"
     )
     services.relabel(
         principal=other, asset_id=asset.id, label="restricted", subjects=["health"], reason="found more"
     )
     with pytest.raises(Conflict, match="changed"):
-        services.decide_declassification(principal=other, request_id=wish.id, approve=True, reason="fine")
-    services.decide_declassification(principal=other, request_id=wish.id, approve=False, reason="no longer")
+        loosening.decide_declassification(principal=other, request_id=wish.id, approve=True, reason="fine")
+    loosening.decide_declassification(principal=other, request_id=wish.id, approve=False, reason="no longer")
     assert fresh(asset) == ("restricted", ["health"])
 
 
@@ -159,10 +159,10 @@ def test_a_declassified_copy_stays_so_when_it_is_linked_again(in_org, principal_
     admin, other = principal_for(in_org, Role.TENANT_ADMIN), principal_for(in_org, Role.TENANT_ADMIN)
     source, copy = enter(in_org, label="restricted"), enter(in_org)
     join(in_org, source, copy)
-    wish = services.request_declassification(
+    wish = loosening.request_declassification(
         principal=admin, asset_id=copy.id, label="internal", subjects=[], reason="anonymised"
     )
-    services.decide_declassification(principal=other, request_id=wish.id, approve=True, reason="checked")
+    loosening.decide_declassification(principal=other, request_id=wish.id, approve=True, reason="checked")
     join(in_org, source, copy)
     assert fresh(copy)[0] == "internal"
 

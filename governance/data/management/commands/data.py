@@ -47,6 +47,7 @@ class Command(BaseCommand):
         place.add_argument("assets", nargs="+", type=UUID)
         place.add_argument("--workload", default="batch")
         place.add_argument("--region", default="")
+        place.add_argument("--purpose", default="", help="what the work says it is for")
         erase = steps.add_parser("erase", help="erase an asset with what came of it, or a data subject")
         erase.add_argument("reference")
         erase.add_argument("--subject", action="store_true", help="the reference is a data subject's key")
@@ -100,6 +101,7 @@ class Command(BaseCommand):
             asset_ids=options["assets"],
             workload=options["workload"],
             region=options["region"],
+            purpose=options["purpose"],
         )
         trail = [
             {
