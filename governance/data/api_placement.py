@@ -71,6 +71,7 @@ class ErasureViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         "create": "data.erasure.request",
         "cancel": "data.erasure.request",
         "retry": "data.erasure.request",
+        "confirm": "data.erasure.request",
     }
     queryset = Erasure.objects.prefetch_related("places")
     serializer_class = forms.ErasureSerializer
@@ -101,6 +102,20 @@ class ErasureViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         """Try the places again that needed a person."""
         again = erasing.retry_erasure(principal=principal_of(request), erasure_id=self.get_object().id)
         return Response(self._body(again))
+
+    @extend_schema(request=forms.ConfirmationSerializer, responses=forms.ErasureSerializer)
+    @action(detail=True, methods=["post"])
+    def confirm(self, request: Request, pk: str) -> Response:
+        """Say that a place which needed a person is erased; the last one completes the erasure."""
+        given = forms.ConfirmationSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        confirmed = erasing.confirm_place(
+            principal=principal_of(request),
+            erasure_id=self.get_object().id,
+            place_id=given.validated_data["place"],
+            note=given.validated_data["note"],
+        )
+        return Response(self._body(confirmed))
 
     def _body(self, erasure: Erasure) -> Any:
         return forms.ErasureSerializer(erasure).data

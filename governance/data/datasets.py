@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -16,8 +17,10 @@ from django.utils.translation import gettext as _
 from governance.access.decisions import require, require_obligations
 from governance.access.rest import ensure_size
 from governance.audit.services import record
+from governance.data.erasers import when_committed
 from governance.data.models import Asset, Dataset
 from governance.data.pools import pool_at
+from governance.data.residence import ensure_may_lie_here
 from governance.data.services import register_asset
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.ids import uuid7
@@ -33,6 +36,8 @@ PURPOSE = "dataset"
 STORAGE = SealedStorage(purpose=PURPOSE, folder="datasets")
 EARLIER = ".sealed"  # what the names of an earlier release's files end in
 MAX_BYTES = 2 << 30
+LISTED_AT_ONCE = 1_000
+UUID_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LOCATION = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
 
 
@@ -72,10 +77,12 @@ def upload_dataset(
     """Keep a file, sealed with the tenant's key, and enter it into the catalogue.
 
     Bytes are sealed before they reach the disk. `described` is as in `reference_dataset`, without the location.
-    Raises InvalidInput for an empty file, Conflict for a name that is taken.
+    Raises StaysElsewhere, before a byte is kept, for what may not lie in the house; InvalidInput for an empty file,
+    Conflict for a name that is taken.
     """
     tenant_id = _tenant(principal)
     require(principal, "data.asset.register", tenant_id=tenant_id)
+    ensure_may_lie_here(tenant_id, described)
     dataset_id = uuid7()
     file = dataset_file(tenant_id, dataset_id)
     try:
@@ -230,6 +237,21 @@ def erase_file(asset: Asset) -> str:
     dataset = Dataset.objects.filter(asset=asset).first()
     if dataset is None or dataset.kind == Dataset.Kind.REFERENCE:
         return ""
-    dataset_file(dataset.tenant_id, dataset.id).delete()
-    (earlier_folder(dataset.tenant_id) / f"{dataset.id}{EARLIER}").unlink(missing_ok=True)
+    when_committed(partial(remove_file, dataset.tenant_id, dataset.id), f"dataset {dataset.id}")
     return _("the sealed file was removed")
+
+
+def remove_file(tenant_id: UUID, dataset_id: UUID) -> None:
+    """Remove a sealed file, an earlier release's too; one that is not there is no error."""
+    dataset_file(tenant_id, dataset_id).delete()
+    (earlier_folder(tenant_id) / f"{dataset_id}{EARLIER}").unlink(missing_ok=True)
+
+
+def kept_files(tenant_id: UUID) -> Iterator[UUID]:
+    """The datasets whose sealed files lie there; names that are no ids are none of ours."""
+    after = ""
+    while names := STORAGE.place.names(STORAGE.root(tenant_id), after=after, limit=LISTED_AT_ONCE):
+        after = names[-1]
+        for name in names:
+            if UUID_NAME.fullmatch(plain := name.rpartition("/")[2]):
+                yield UUID(plain)

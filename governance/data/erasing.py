@@ -23,6 +23,7 @@ from governance.data.receipts import write_receipt
 from governance.data.selectors import asset_of
 from governance.data.states import ERASURE_STATES, OPEN
 from governance.errors import Conflict, DomainError, InvalidInput, NotFound
+from governance.ids import uuid7
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.checkpoints import Cause
@@ -93,15 +94,45 @@ def retry_erasure(*, principal: Principal, erasure_id: UUID) -> Erasure:
     erasure.places.filter(outcome=Outcome.BY_HAND).update(outcome=Outcome.FOUND, reason="", at=None)
     ERASURE_STATES.check(erasure.state, State.RUNNING)
     erasure.state = State.RUNNING
-    erasure.lease_until = timezone.now() + LEASE
-    erasure.save(update_fields=["state", "lease_until"])
+    erasure.lease_until, erasure.lease_token = timezone.now() + LEASE, None
+    erasure.save(update_fields=["state", "lease_until", "lease_token"])
     _record(erasure, "retry", principal=principal)
     _send(erasure)
     return erasure
 
 
+@transaction.atomic
+def confirm_place(*, principal: Principal, erasure_id: UUID, place_id: UUID, note: str) -> Erasure:
+    """Keep that a person has erased what the house could not: who, when, and how. The last one completes the erasure.
+
+    The receipt is written anew and says so. Raises Conflict for a place that needs nobody.
+    """
+    erasure = _locked(erasure_id)
+    require(principal, "data.erasure.request", erasure)
+    if principal.accountable_user_id is None:
+        raise InvalidInput(_("Only a person can say that it is done."))
+    if not note.strip():
+        raise InvalidInput(_("Say what was done; it stands on the receipt."))
+    place = erasure.places.select_for_update(of=("self",)).filter(pk=place_id).first()
+    if place is None:
+        raise NotFound(_("There is no such place."))
+    if erasure.state != State.INCOMPLETE or place.outcome != Outcome.BY_HAND:
+        raise Conflict(_("This place does not wait for a person."))
+    place.confirmed_by_id = principal.accountable_user_id
+    place.confirmed_by_label = principal.label[:200]
+    _settle(
+        erasure, place, target_of(place), Handled(Outcome.DONE_BY_HAND, note.strip()), principal=principal
+    )
+    if erasure.places.filter(outcome=Outcome.BY_HAND).exists():
+        write_receipt(erasure)
+        erasure.save(update_fields=["receipt", "receipt_digest", "signature"])
+    else:
+        _end(erasure, State.DONE, principal=principal, reason="")
+    return erasure
+
+
 def run_erasure(erasure_id: UUID) -> None:
-    """Do what is left of an erasure. A message that comes twice, or after the end, does nothing."""
+    """Do what is left of an erasure. A message that comes while a worker is at it, or after the end, does nothing."""
     erasure = _begin(erasure_id)
     if erasure is None:
         return
@@ -120,7 +151,7 @@ def resume_stalled() -> int:
         rows = Erasure.objects.select_for_update(of=("self",), skip_locked=True)
         stalled = list(rows.filter(state__in=OPEN, lease_until__lte=now)[:100])
         for erasure in stalled:
-            Erasure.objects.filter(pk=erasure.pk).update(lease_until=now + LEASE)
+            Erasure.objects.filter(pk=erasure.pk).update(lease_until=now + LEASE, lease_token=None)
             with tenant_context(erasure.tenant_id):
                 _send(erasure)
         return len(stalled)
@@ -130,12 +161,13 @@ def _begin(erasure_id: UUID) -> Erasure | None:
     with platform_scope(), transaction.atomic():
         rows = Erasure.objects.select_for_update(of=("self",), skip_locked=True)
         erasure = rows.filter(pk=erasure_id, state__in=OPEN).first()
-        if erasure is None:
+        now = timezone.now()
+        if erasure is None or (erasure.lease_token and erasure.lease_until and erasure.lease_until > now):
             return None
         ERASURE_STATES.check(erasure.state, State.RUNNING)
         erasure.state = State.RUNNING
-        erasure.lease_until = timezone.now() + LEASE
-        erasure.save(update_fields=["state", "lease_until"])
+        erasure.lease_until, erasure.lease_token = now + LEASE, uuid7()
+        erasure.save(update_fields=["state", "lease_until", "lease_token"])
         return erasure
 
 
@@ -181,33 +213,53 @@ def _places(erasure: Erasure) -> Iterable[tuple[ObjectRef, int]]:
 
 
 def _next(erasure: Erasure) -> ErasurePlace | None:
-    """The next place to handle, with the lease renewed; None at the end or when the erasure was stopped."""
+    """The next place to handle, with the lease renewed; None at the end, when it was stopped, or taken over."""
     with transaction.atomic():
-        going = Erasure.objects.filter(pk=erasure.pk, state=State.RUNNING).update(
-            lease_until=timezone.now() + LEASE
-        )
+        mine = Erasure.objects.filter(pk=erasure.pk, state=State.RUNNING, lease_token=erasure.lease_token)
+        going = mine.update(lease_until=timezone.now() + LEASE)
         return erasure.places.filter(outcome=Outcome.FOUND).order_by("depth", "id").first() if going else None
 
 
 def _handle(erasure: Erasure, place: ErasurePlace) -> None:
-    target = ObjectRef(type=place.type, id=place.object_id, digest=place.digest, label=place.name)
+    target = target_of(place)
+    root = erasure.kind == Erasure.Kind.ASSET and place.depth == 0
     try:
         with transaction.atomic():
-            handled = erasers.erase(target, erasure.tenant_id)
+            handled = erasers.erase(target, erasure.tenant_id, root=root)
             _settle(erasure, place, target, handled)
-    except (DomainError, OSError) as error:
-        log.warning("erasing %s failed: %s", target, error)
+    except Exception as error:
+        # One place that fails must not keep the others from being erased; a person sees why.
+        log.exception("erasing %s failed", target)
         with transaction.atomic():
-            _settle(erasure, place, target, Handled(Outcome.BY_HAND, str(error)))
+            _settle(erasure, place, target, Handled(Outcome.BY_HAND, why(error)))
 
 
-def _settle(erasure: Erasure, place: ErasurePlace, target: ObjectRef, handled: Handled) -> None:
+def why(error: Exception) -> str:
+    """What people are told of an eraser that failed; an unexpected error's text may hold anything, so only its kind."""
+    if isinstance(error, DomainError | OSError):
+        return str(error)
+    return _("an unexpected error (%(kind)s); the log has the details") % {"kind": type(error).__name__}
+
+
+def target_of(place: ErasurePlace) -> ObjectRef:
+    """The object at a place."""
+    return ObjectRef(type=place.type, id=place.object_id, digest=place.digest, label=place.name)
+
+
+def _settle(
+    erasure: Erasure,
+    place: ErasurePlace,
+    target: ObjectRef,
+    handled: Handled,
+    *,
+    principal: Principal = SYSTEM,
+) -> None:
     now = timezone.now()
     place.outcome, place.reason, place.at = handled.outcome, handled.reason[:500], now
-    place.save(update_fields=["outcome", "reason", "at"])
+    place.save(update_fields=["outcome", "reason", "at", "confirmed_by", "confirmed_by_label"])
     mark(target, tenant_id=erasure.tenant_id, outcome=handled.outcome)
     record(
-        principal=SYSTEM,
+        principal=principal,
         action=f"data.erasure.{handled.outcome}",
         target=target,
         tenant_id=erasure.tenant_id,
@@ -221,6 +273,7 @@ def mark(target: ObjectRef, *, tenant_id: UUID, outcome: str) -> None:
     field = {
         Outcome.ERASED: "erased_at",
         Outcome.KEY_DESTROYED: "erased_at",
+        Outcome.DONE_BY_HAND: "erased_at",
         Outcome.MUST_RETRAIN: "must_retrain_at",
     }.get(Outcome(outcome))
     if field:
@@ -232,7 +285,8 @@ def mark(target: ObjectRef, *, tenant_id: UUID, outcome: str) -> None:
 def _finish(erasure: Erasure) -> None:
     with transaction.atomic():
         locked = _locked(erasure.id)
-        if locked.state != State.RUNNING or locked.places.filter(outcome=Outcome.FOUND).exists():
+        mine = locked.state == State.RUNNING and locked.lease_token == erasure.lease_token
+        if not mine or locked.places.filter(outcome=Outcome.FOUND).exists():
             return
         open_ = locked.places.filter(outcome=Outcome.BY_HAND).exists()
         _end(locked, State.INCOMPLETE if open_ else State.DONE, principal=SYSTEM, reason="")
@@ -242,11 +296,13 @@ def _end(erasure: Erasure, target: str, *, principal: Principal, reason: str) ->
     ERASURE_STATES.check(erasure.state, target)
     erasure.state = target
     erasure.finished_at = timezone.now()
-    erasure.lease_until = None
+    erasure.lease_until = erasure.lease_token = None
     write_receipt(erasure)
     erasure.save(
-        update_fields=["state", "finished_at", "lease_until", "receipt", "receipt_digest", "signature"]
-    )
+        update_fields=[
+            "state", "finished_at", "lease_until", "lease_token", "receipt", "receipt_digest", "signature",
+        ]
+    )  # fmt: skip
     _record(erasure, str(target), principal=principal, reason=reason)
 
 

@@ -68,6 +68,12 @@ class Asset(TenantModel):
         blank=True,
         help_text=_("Data that it was trained on has been erased."),
     )
+    retention_tried_at = models.DateTimeField(
+        _("retention last tried"),
+        null=True,
+        blank=True,
+        help_text=_("What could not be erased waits behind what was not tried yet."),
+    )
 
     class Meta:
         verbose_name = _("asset")
@@ -331,6 +337,9 @@ class Erasure(TenantModel):
     planned_at = models.DateTimeField(_("places found"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
     lease_until = models.DateTimeField(_("leased until"), null=True)
+    lease_token = models.UUIDField(
+        _("lease"), null=True, help_text=_("Of the worker that is at it; a second one leaves it alone.")
+    )
     receipt = models.JSONField(_("receipt"), null=True)
     receipt_digest = models.CharField(_("digest of the receipt"), max_length=64, blank=True)
     signature = models.JSONField(_("signature"), null=True)
@@ -360,6 +369,7 @@ class ErasurePlace(TenantModel):
         MUST_RETRAIN = "must_retrain", _("must be retrained")
         RETAINED = "retained", _("kept by legal duty")
         BY_HAND = "by_hand", _("needs a person")
+        DONE_BY_HAND = "done_by_hand", _("done by hand")
 
     erasure = models.ForeignKey(
         Erasure, on_delete=models.CASCADE, related_name="places", verbose_name=_("erasure")
@@ -372,6 +382,15 @@ class ErasurePlace(TenantModel):
     outcome = models.CharField(_("outcome"), max_length=14, choices=Outcome.choices, default=Outcome.FOUND)
     reason = models.CharField(_("reason"), max_length=500, blank=True)
     at = models.DateTimeField(_("time"), null=True)
+    confirmed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("done by"),
+        help_text=_("Who erased it by hand and says so."),
+    )
+    confirmed_by_label = models.CharField(_("done by"), max_length=200, blank=True)
 
     class Meta:
         verbose_name = _("place")

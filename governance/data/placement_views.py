@@ -32,6 +32,7 @@ OUTCOME_TONES = {
     "must_retrain": "warn",
     "retained": "info",
     "by_hand": "bad",
+    "done_by_hand": "good",
     "found": "info",
 }
 STATE_TONES = {"queued": "info", "running": "info", "done": "good", "incomplete": "warn", "cancelled": ""}
@@ -148,10 +149,17 @@ def receipt(request: HttpRequest, erasure_id: UUID) -> HttpResponse:
 
 @require_POST
 def step(request: HttpRequest, erasure_id: UUID) -> HttpResponse:
-    """Stop an erasure, or try again what needed a person."""
+    """Stop an erasure, try again what needed a person, or say that a person has done it."""
     principal = principal_of(request)
     if request.POST.get("step") == "retry":
         erasing.retry_erasure(principal=principal, erasure_id=erasure_id)
+    elif request.POST.get("step") == "confirm":
+        erasing.confirm_place(
+            principal=principal,
+            erasure_id=erasure_id,
+            place_id=_id(request.POST.get("place", "")),
+            note=request.POST.get("note", "")[:500],
+        )
     else:
         reason = request.POST.get("reason", "") or _("stopped in the console")
         erasing.cancel_erasure(principal=principal, erasure_id=erasure_id, reason=reason)
@@ -184,6 +192,13 @@ def _erasure_context(request: HttpRequest, erasure_id: UUID) -> dict[str, Any]:
 
 def _slug(tenant_id: UUID) -> str:
     return Tenant.objects.values_list("slug", flat=True).get(pk=tenant_id)
+
+
+def _id(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError as error:
+        raise NotFound(_("There is no such place.")) from error
 
 
 def _number(value: str) -> int:

@@ -42,6 +42,7 @@ def write_receipt(erasure: Erasure) -> None:
                 "outcome": place.outcome,
                 "reason": place.reason,
                 "at": place.at.isoformat() if place.at else "",
+                "done_by": place.confirmed_by_label,
             }
             for place in erasure.places.order_by("depth", "id")
         ],

@@ -12,16 +12,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from governance.access.cedar.requests import request_of
-from governance.access.cedar.source import book_for
-from governance.access.conditions import Question
-from governance.access.rules import names_of
 from governance.data.models import ComputePool, PlacementRecord
-from governance.data.placement import ACTION
 from governance.data.pools import HOME, Burst, Pool, bursts, order_of, pools_for
+from governance.data.residence import against
 from governance.errors import InvalidInput
-from governance.principals import SYSTEM
-from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 from governance.tenants.tasks import HOME_POOL
 
@@ -168,17 +162,8 @@ def _against(row: PlacementRecord, pool: Pool, judged: dict[tuple[Any, ...], str
             "purpose": row.kept_for,
         }
         context = pool.context | ({"purpose": row.purpose} if row.purpose else {})
-        judged[key] = _first_rule(row.tenant_id, context, facts)
+        judged[key] = against(facts, row.tenant_id, context)[0]
     return judged[key]
-
-
-def _first_rule(tenant_id: UUID, context: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    names = names_of(ACTION)
-    question = Question(SYSTEM, ACTION, ObjectRef("data.asset", "replayed"), tenant_id, context)
-    verdict = book_for(tenant_id).evaluate(request_of(question, groups=names - {ACTION}, facts=facts), names)
-    if verdict.allow:
-        return ""
-    return verdict.policies[0].id if verdict.policies else "policy-error"
 
 
 def as_table(replay: Replay) -> Iterable[str]:

@@ -209,7 +209,7 @@ class ErasurePlaceSerializer(serializers.ModelSerializer[ErasurePlace]):
 
     class Meta:
         model = ErasurePlace
-        fields = ["type", "object_id", "name", "depth", "outcome", "reason", "at"]
+        fields = ["id", "type", "object_id", "name", "depth", "outcome", "reason", "at", "confirmed_by_label"]
         read_only_fields = fields
 
 
@@ -233,6 +233,13 @@ class NewErasureSerializer(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=Erasure.Kind.choices)
     reference = serializers.CharField(max_length=200)
     reason = serializers.CharField(max_length=4000)
+
+
+class ConfirmationSerializer(serializers.Serializer[Any]):
+    """A place that a person has erased by hand, and how."""
+
+    place = serializers.UUIDField()
+    note = serializers.CharField(max_length=500)
 
 
 class StoppingSerializer(serializers.Serializer[Any]):

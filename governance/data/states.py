@@ -20,7 +20,8 @@ ERASURE_STATES = StateTable(
     "An erasure",
     {
         State.RUNNING: Rule(sources=OPEN | {State.INCOMPLETE}),
-        State.DONE: Rule(sources=frozenset({State.RUNNING})),
+        # From incomplete: somebody has done by hand what the house could not.
+        State.DONE: Rule(sources=frozenset({State.RUNNING, State.INCOMPLETE})),
         State.INCOMPLETE: Rule(sources=frozenset({State.RUNNING})),
         State.CANCELLED: Rule(sources=OPEN),
     },

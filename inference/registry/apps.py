@@ -13,7 +13,7 @@ class RegistryConfig(AppConfig):
             policies,  # noqa: F401  registers the actions
         )
         from inference.registry.artifacts import register_files
-        from inference.registry.cataloguing import register_erasers
+        from inference.registry.erasing import register_erasers
 
         register_erasers()
         register_files()

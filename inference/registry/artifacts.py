@@ -107,6 +107,12 @@ def is_intact(tenant_id: UUID, sha256: str) -> bool:
     return found == sha256
 
 
+def remove_artifact(*, tenant_id: UUID, sha256: str) -> None:
+    """Remove the tenant's artifact with this digest for good; one that is not there is no error."""
+    SealedArtifact(tenant_id, sha256).file.delete()
+    (earlier_folder(tenant_id) / _name(sha256)).unlink(missing_ok=True)
+
+
 def earlier_folder(tenant_id: UUID) -> Path:
     """Where an earlier release kept a tenant's artifacts, unsealed."""
     return Path(settings.OPENCLAW_VAR) / "artifacts" / str(UUID(str(tenant_id)))

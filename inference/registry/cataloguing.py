@@ -1,14 +1,9 @@
-"""Model versions in the data catalogue: their labels, what they came of, and what an erasure means for them."""
+"""Model versions in the data catalogue: their labels, and what they came of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from uuid import UUID
 
-from django.utils.translation import gettext as _
-
-from governance.data import erasers
-from governance.data.erasers import Handled, Outcome
 from governance.data.labels import declared
 from governance.data.services import catalogue
 from governance.refs import ObjectRef
@@ -45,12 +40,3 @@ def enter_evaluation(version: ModelVersion, evaluated_on: ObjectRef) -> None:
         subjects=subjects,
         came_of={evaluated_on: "evaluated_on"},
     )
-
-
-def _erase(target: ObjectRef, tenant_id: UUID) -> Handled:
-    return Handled(Outcome.MUST_RETRAIN, _("it was made from the erased data; train it again without"))
-
-
-def register_erasers() -> None:
-    """A version cannot forget: an erasure lists it as one that must be retrained."""
-    erasers.register(TYPE, erase=_erase)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,10 +16,11 @@ from django.utils.translation import gettext as _
 from governance.access.broadcast import announce
 from governance.access.decisions import require
 from governance.audit.services import record
+from governance.data.erasers import when_committed
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.principals import Principal
 from governance.refs import ObjectRef
-from inference.registry.artifacts import StoredArtifact, is_intact, store_artifact
+from inference.registry.artifacts import StoredArtifact, is_intact, remove_artifact, store_artifact
 from inference.registry.cataloguing import enter_evaluation, enter_version
 from inference.registry.models import NAME_PATTERN, VERSION_PATTERN, Model, ModelVersion
 from inference.registry.signatures import checked_tensors
@@ -163,6 +165,26 @@ def retire_version(*, principal: Principal, version_id: UUID, reason: str) -> Mo
             raise Conflict(objections[0])
         _change_state(version, State.RETIRED, principal=principal, reason=reason)
         announce("endpoint", str(version.id))
+    return version
+
+
+def erase_version(*, principal: Principal, version_id: UUID, reason: str) -> ModelVersion:
+    """Retire a version at once, whatever traffic it receives, and remove its artifact; its row says that it was there.
+
+    An artifact that another version of the tenant shares stays as long as that one. Doing it twice changes nothing.
+    """
+    with transaction.atomic():
+        version = _locked(version_id)
+        require(principal, "registry.version.retire", version)
+        if version.state != State.RETIRED:
+            _change_state(version, State.RETIRED, principal=principal, reason=reason)
+            announce("endpoint", str(version.id))
+        others = ModelVersion.objects.filter(tenant_id=version.tenant_id, sha256=version.sha256)
+        if not others.exclude(pk=version.pk).exclude(state=State.RETIRED).exists():
+            when_committed(
+                partial(remove_artifact, tenant_id=version.tenant_id, sha256=version.sha256),
+                f"model version {version.id}",
+            )
     return version
 
 

@@ -1,3 +1,5 @@
+import django.db.models.deletion
+from django.conf import settings
 from django.db import migrations, models
 
 # A pool of the platform keeps its name; a tenant's own gets the tenant's short name before it.
@@ -23,9 +25,20 @@ SELECT set_config('openclaw.scope', '', true);
 class Migration(migrations.Migration):
     dependencies = [
         ("data", "0002_row_security"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
+        migrations.AddField(
+            model_name="asset",
+            name="retention_tried_at",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="What could not be erased waits behind what was not tried yet.",
+                null=True,
+                verbose_name="retention last tried",
+            ),
+        ),
         migrations.AddField(
             model_name="computepool",
             name="address",
@@ -82,6 +95,32 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddField(
+            model_name="erasure",
+            name="lease_token",
+            field=models.UUIDField(
+                help_text="Of the worker that is at it; a second one leaves it alone.",
+                null=True,
+                verbose_name="lease",
+            ),
+        ),
+        migrations.AddField(
+            model_name="erasureplace",
+            name="confirmed_by",
+            field=models.ForeignKey(
+                help_text="Who erased it by hand and says so.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="done by",
+            ),
+        ),
+        migrations.AddField(
+            model_name="erasureplace",
+            name="confirmed_by_label",
+            field=models.CharField(blank=True, max_length=200, verbose_name="done by"),
+        ),
+        migrations.AddField(
             model_name="placementrecord",
             name="kept_for",
             field=models.CharField(
@@ -104,6 +143,25 @@ class Migration(migrations.Migration):
             model_name="placementrecord",
             name="purpose",
             field=models.CharField(blank=True, max_length=100, verbose_name="stated purpose"),
+        ),
+        migrations.AlterField(
+            model_name="erasureplace",
+            name="outcome",
+            field=models.CharField(
+                choices=[
+                    ("found", "found"),
+                    ("erased", "erased"),
+                    ("key_destroyed", "key destroyed"),
+                    ("nothing", "holds no data itself"),
+                    ("must_retrain", "must be retrained"),
+                    ("retained", "kept by legal duty"),
+                    ("by_hand", "needs a person"),
+                    ("done_by_hand", "done by hand"),
+                ],
+                default="found",
+                max_length=14,
+                verbose_name="outcome",
+            ),
         ),
         migrations.AlterField(
             model_name="placementrecord",

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from governance.data import erasers, lineage
-from governance.data.erasers import Handled, Outcome
+from governance.data.erasers import Handled, Outcome, when_committed
 from governance.data.lineage import Trace
 from governance.refs import ObjectRef
 from inference.serving.batch import files
@@ -28,7 +28,7 @@ def _erase_input(target: ObjectRef, tenant_id: UUID) -> Handled:
     if job is None:
         return Handled(Outcome.NOTHING, _("it is not there any more"))
     _stop(job)
-    files.input_path(job).delete()
+    when_committed(files.input_path(job).delete, f"input of batch job {job.id}")
     return Handled(Outcome.ERASED, _("the uploaded file was removed"))
 
 
@@ -37,9 +37,13 @@ def _erase_result(target: ObjectRef, tenant_id: UUID) -> Handled:
     if job is None:
         return Handled(Outcome.NOTHING, _("it is not there any more"))
     _stop(job)
+    when_committed(lambda: _remove_result(job), f"result of batch job {job.id}")
+    return Handled(Outcome.ERASED, _("the result was removed"))
+
+
+def _remove_result(job: BatchJob) -> None:
     files.remove_shards(job)
     files.result_path(job).delete()
-    return Handled(Outcome.ERASED, _("the result was removed"))
 
 
 def _stop(job: BatchJob) -> None:

@@ -6,22 +6,26 @@ import copy
 import io
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.core.files.storage import storages
 from django.utils import timezone
 
-from governance.data import datasets, erasers, services
+from governance.data import datasets, erasers, pools, retention, services
 from governance.data.erasers import Handled
 from governance.data.erasing import (
     cancel_erasure,
+    confirm_place,
     request_erasure,
     resume_stalled,
     retry_erasure,
     run_erasure,
 )
 from governance.data.models import Asset, Erasure, ErasurePlace
+from governance.data.orphans import sweep_orphans
 from governance.data.receipts import is_genuine
+from governance.data.residence import StaysElsewhere
 from governance.data.retention import keep_retention
 from governance.errors import AccessDenied, Conflict, IllegalTransition, InvalidInput, NotFound
 from governance.ids import uuid7
@@ -29,7 +33,7 @@ from governance.keys import services as keys
 from governance.keys.envelopes import seal_stream
 from governance.principals import SYSTEM, Role
 from governance.refs import ObjectRef
-from governance.tenants.context import tenant_context
+from governance.tenants.context import platform_scope, tenant_context
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +54,7 @@ def test_kinds():
     )
     erasers.register("tests.model", erase=lambda t, _tenant: Handled(Outcome.MUST_RETRAIN, "trained on it"))
     yield
-    for known in (erasers._erase, erasers._find):
+    for known in (erasers._erase, erasers._erase_root, erasers._find):
         for kind in [kind for kind in known if kind.startswith("tests.")]:
             known.pop(kind)
 
@@ -130,7 +134,9 @@ def test_bad_datasets_leave_nothing_behind(admin, dataset):
     assert kept == [f"{dataset.tenant_id}/datasets/{dataset.id}"]
 
 
-def test_an_erasure_reaches_everything_and_names_what_must_be_retrained(in_org, admin, dataset):
+def test_an_erasure_reaches_everything_and_names_what_must_be_retrained(
+    in_org, admin, dataset, django_capture_on_commit_callbacks
+):
     copy_, model, other = (
         asset(in_org, "copy"),
         asset(in_org, "fraud 2", "tests.model"),
@@ -148,7 +154,8 @@ def test_an_erasure_reaches_everything_and_names_what_must_be_retrained(in_org, 
         request_erasure(principal=admin, kind="asset", reference=str(dataset.asset_id), reason="again")
         == erasure
     )
-    run_erasure(erasure.id)
+    with django_capture_on_commit_callbacks(execute=True):
+        run_erasure(erasure.id)
     erasure.refresh_from_db()
     assert outcomes(erasure) == {
         "Audit log": Outcome.RETAINED,
@@ -213,6 +220,120 @@ def test_a_lost_worker_loses_nothing_and_a_stop_is_obeyed(in_org, admin):
         cancel_erasure(principal=admin, erasure_id=erasure.id, reason="again")
 
 
+def test_what_a_person_erased_by_hand_completes_the_erasure_and_stands_on_the_receipt(
+    in_org, admin, principal_for
+):
+    places = [asset(in_org, name, "tests.hologram") for name in ("first", "second")]
+    link(in_org, places[0], places[1], "derived_from")
+    erasure = request_erasure(principal=admin, kind="asset", reference=str(places[0].id), reason="asked")
+    run_erasure(erasure.id)
+    first, second = (erasure.places.get(object_id=place.object_id) for place in places)
+
+    def confirm(place, principal=admin, note="wiped the tape"):
+        return confirm_place(principal=principal, erasure_id=erasure.id, place_id=place.id, note=note)
+
+    for refused, values in (
+        (InvalidInput, {"note": " "}),
+        (InvalidInput, {"principal": SYSTEM}),
+        (AccessDenied, {"principal": principal_for(in_org, Role.DEVELOPER)}),
+    ):
+        with pytest.raises(refused):
+            confirm(first, **values)
+    assert confirm(first).state == Erasure.State.INCOMPLETE
+    with pytest.raises(Conflict):
+        confirm(first)
+    done = confirm(second, note="burnt it")
+    assert done.state == Erasure.State.DONE
+    assert is_genuine(done.receipt, done.signature)
+    told = {row["name"]: (row["outcome"], row["reason"], row["done_by"]) for row in done.receipt["places"]}
+    assert told["second"] == (Outcome.DONE_BY_HAND, "burnt it", admin.label)
+    assert not Asset.objects.filter(pk__in=[p.pk for p in places], erased_at=None).exists()
+
+
+def test_a_second_message_leaves_a_living_worker_alone_and_a_displaced_one_stops(in_org, admin):
+    first, second = asset(in_org, "first"), asset(in_org, "second")
+    link(in_org, first, second, "derived_from")
+    erasure = request_erasure(principal=admin, kind="asset", reference=str(first.id), reason="asked")
+    seen: list[str] = []
+
+    def meanwhile(target, tenant_id):
+        seen.append(target.label)
+        if seen == ["first"]:
+            run_erasure(erasure.id)  # the same message again
+            assert seen == ["first"]
+            Erasure.objects.filter(pk=erasure.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+            assert resume_stalled() == 1  # this worker was thought dead, and another takes over
+            run_erasure(erasure.id)
+        return Handled(Outcome.ERASED, "gone")
+
+    erasers.register("tests.row", erase=meanwhile)
+    run_erasure(erasure.id)
+    erasure.refresh_from_db()
+    assert erasure.state == Erasure.State.DONE
+    assert seen == ["first", "first", "second"]
+
+
+def test_an_eraser_that_fails_in_an_unexpected_way_keeps_no_other_place_waiting(in_org, admin):
+    first, second = asset(in_org, "first", "tests.broken"), asset(in_org, "second")
+    link(in_org, first, second, "derived_from")
+    erasers.register("tests.broken", erase=lambda target, tenant_id: {}["secret"])
+    erasure = request_erasure(principal=admin, kind="asset", reference=str(first.id), reason="asked")
+    run_erasure(erasure.id)
+    assert outcomes(erasure) == {
+        "Audit log": Outcome.RETAINED,
+        "first": Outcome.BY_HAND,
+        "second": Outcome.ERASED,
+    }
+    assert "secret" not in erasure.places.get(name="first").reason
+
+
+def test_files_go_with_the_commit_and_orphans_are_swept(
+    in_org, admin, dataset, django_capture_on_commit_callbacks
+):
+    file = datasets.dataset_file(in_org.id, dataset.id)
+    with django_capture_on_commit_callbacks() as callbacks:
+        assert datasets.erase_file(dataset.asset)
+    assert file.exists()
+    for callback in callbacks:
+        callback()
+    assert not file.exists()
+    killed = UUID(int=(uuid7().int & ~(((1 << 48) - 1) << 80)) | (1_600_000_000_000 << 80))
+    running = uuid7()
+    for name in (killed, running, "notes"):
+        datasets.STORAGE.file(in_org.id, str(name)).write([b"half"])
+    assert sweep_orphans() == 1
+    assert not datasets.dataset_file(in_org.id, killed).exists()
+    assert datasets.dataset_file(in_org.id, running).exists()
+    assert datasets.STORAGE.file(in_org.id, "notes").exists()
+
+
+def test_a_file_that_must_lie_elsewhere_is_refused_before_a_byte_of_it_is_kept(in_org, admin):
+    with platform_scope():
+        pools.set_pool(principal=SYSTEM, name="ward-3", kind="edge", region="ward-3", certified_for=["hipaa"])
+
+    def never():
+        raise AssertionError("a byte was read")
+        yield b""
+
+    scan = {"label": "restricted", "subjects": ["health"], "region": "ward-3"}
+    for described, rule in (
+        (scan, "openclaw.restricted-health-stays-at-its-edge"),
+        ({"region": "mars"}, "openclaw.data-stays-in-its-region"),
+        ({"held_at": "ward-3"}, "openclaw.held-elsewhere"),
+    ):
+        with pytest.raises(StaysElsewhere) as refused:
+            datasets.upload_dataset(
+                principal=admin, name="scan", filename="s.csv", chunks=never(), **described
+            )
+        assert (refused.value.rule, refused.value.status) == (rule, 409)
+        assert ("ward-3" in str(refused.value.hint)) is (described.get("region") != "mars")
+    assert not list(datasets.kept_files(in_org.id))
+    made = datasets.reference_dataset(
+        principal=admin, name="scan", location="s3://ward/scan", held_at="ward-3", **scan
+    )
+    assert made.held_at.address == "ward-3"
+
+
 def test_who_may_not_and_what_is_not_there_is_refused(in_org, other_org, admin, principal_for):
     with pytest.raises(AccessDenied):
         request_erasure(
@@ -237,3 +358,36 @@ def test_retention_erases_what_is_past_its_time_and_nothing_else(in_org):
     assert keep_retention() == 0
     assert Asset.objects.get(pk=old.pk).erased_at is not None
     assert Asset.objects.get(pk=young.pk).erased_at is None
+
+
+def test_what_needs_a_person_or_fails_keeps_nothing_else_from_its_end(in_org, monkeypatch):
+    monkeypatch.setattr(retention, "MAX_ERASED", 2)
+    erasers.register("tests.broken", erase=lambda target, tenant_id: {}["secret"])
+    stuck = [asset(in_org, f"stuck {kind}", kind, retention_days=1) for kind in ("tests.broken", "tests.odd")]
+    old = asset(in_org, "old", retention_days=1)
+    model = asset(in_org, "model", "tests.model", retention_days=1)
+    Asset.objects.filter(tenant=in_org).update(created_at=timezone.now() - timedelta(days=9))
+    assert keep_retention() == 0
+    assert keep_retention() == 1
+    old.refresh_from_db()
+    model.refresh_from_db()
+    assert old.erased_at is not None
+    assert model.must_retrain_at is not None
+    assert not Asset.objects.filter(pk__in=[row.pk for row in stuck], erased_at__isnull=False).exists()
+
+
+def test_an_object_that_is_itself_erased_may_need_more_than_what_came_of_one(in_org, admin):
+    erasers.register(
+        "tests.model",
+        erase=lambda target, tenant_id: Handled(Outcome.MUST_RETRAIN, "trained on it"),
+        erase_root=lambda target, tenant_id: Handled(Outcome.ERASED, "retired"),
+    )
+    model, below = asset(in_org, "model", "tests.model"), asset(in_org, "below", "tests.model")
+    link(in_org, model, below, "derived_from")
+    erasure = request_erasure(principal=admin, kind="asset", reference=str(model.id), reason="asked")
+    run_erasure(erasure.id)
+    assert outcomes(erasure) == {
+        "Audit log": Outcome.RETAINED,
+        "model": Outcome.ERASED,
+        "below": Outcome.MUST_RETRAIN,
+    }

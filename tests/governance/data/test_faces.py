@@ -23,6 +23,7 @@ from governance.ids import uuid7
 from governance.principals import SYSTEM, Role
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
+from inference.registry.artifacts import is_intact
 from tests.factories.inference import make_endpoint, make_version
 from tests.site.meta.product import AREAS, CHECKOUT, sources
 
@@ -167,6 +168,48 @@ def test_the_api_tells_and_changes_the_same(admin, version, dataset):
         "loans": "by_hand",
         "adder 1.0.0": "must_retrain",
     }
+
+
+def test_a_version_that_is_itself_erased_is_retired_and_loses_its_artifact(
+    admin, steward, in_org, version, principal_for, django_capture_on_commit_callbacks
+):
+    make_endpoint(steward, version)
+    made = request_erasure(
+        principal=principal_for(in_org, Role.TENANT_ADMIN),
+        kind="asset",
+        reference=str(asset_of(version).id),
+        reason="asked",
+    )
+    with django_capture_on_commit_callbacks(execute=True):
+        run_erasure(made.id)
+    version.refresh_from_db()
+    assert version.state == "retired"
+    assert not is_intact(in_org.id, version.sha256)
+    assert asset_of(version).erased_at is not None
+
+
+def test_what_was_erased_by_hand_is_said_on_the_page_and_by_the_api(admin, in_org, dataset, principal_for):
+    made = request_erasure(
+        principal=principal_for(in_org, Role.TENANT_ADMIN),
+        kind="asset",
+        reference=str(dataset.asset_id),
+        reason="asked",
+    )
+    run_erasure(made.id)
+    place = made.places.get(name="loans")
+    assert f'value="{place.id}"' in admin.get(reverse("data-erasure", args=[made.id])).content.decode()
+    address = reverse("data-erasure-step", args=[made.id])
+    assert admin.post(address, {"step": "confirm", "place": "x", "note": "y"}).status_code == 404
+    told = admin.post(
+        f"/api/v1/erasures/{made.id}/confirm/",
+        {"place": str(place.id), "note": ""},
+        content_type="application/json",
+    )
+    assert told.status_code == 400
+    done = {"step": "confirm", "place": str(place.id), "note": "bucket emptied"}
+    assert admin.post(address, done).status_code == 302
+    assert "bucket emptied" in admin.get(reverse("data-erasure", args=[made.id])).content.decode()
+    assert admin.get(f"/api/v1/erasures/{made.id}/").json()["state"] == "done"
 
 
 def test_what_must_be_retrained_is_flagged_in_the_registry_and_the_receipt_can_be_had(
