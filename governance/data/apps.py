@@ -12,6 +12,7 @@ class DataConfig(AppConfig):
         from governance.data import policies, selectors  # noqa: F401  registers its actions
         from governance.data.datasets import register_files
         from governance.data.erasing import own_erasers
+        from governance.data.people import own_people
         from governance.data.placement import Placer
         from governance.tenants.tasks import set_placer
 
@@ -19,3 +20,4 @@ class DataConfig(AppConfig):
         set_placer(Placer())
         register_files()
         own_erasers()
+        own_people()

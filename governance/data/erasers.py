@@ -48,6 +48,11 @@ def register(kind: str, *, erase: Erase, find: Find | None = None, erase_root: E
         _find[kind] = find
 
 
+def find_also(name: str, find: Find) -> None:
+    """One more way by which objects of a registered type are found for a data subject's key."""
+    _find[name] = find
+
+
 def erase(target: ObjectRef, tenant_id: UUID, *, root: bool = False) -> Handled:
     """Erase one object; `root`: it is itself what was to be erased. A kind that nobody registered needs a person."""
     known = (_erase_root.get(target.type) if root else None) or _erase.get(target.type)

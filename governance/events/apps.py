@@ -8,4 +8,8 @@ class EventsConfig(AppConfig):
     verbose_name = _("Security events")
 
     def ready(self) -> None:
+        from governance.data import people
         from governance.events import policies  # noqa: F401  registers its actions
+        from governance.events.models import ReceivedEvent
+
+        people.pseudonymise(ReceivedEvent, "user", instead={"subject": people.ERASED})

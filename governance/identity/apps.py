@@ -14,6 +14,7 @@ class IdentityConfig(AppConfig):
             receivers,  # noqa: F401  listens for sign-ins
         )
         from governance.identity.care import usable_until
+        from governance.identity.erasing import register_erasers
         from governance.identity.models import IdentityProvider
         from governance.identity.resealing import SecondFactors
         from governance.identity.services import sessions
@@ -23,6 +24,7 @@ class IdentityConfig(AppConfig):
         standing.register_session_end(usable_until)
         leaving.on_disabled(sessions.end_with_account)
         rewriting.register(SecondFactors())
+        register_erasers()
         rewriting.register(
             rewriting.ColumnCollection(
                 "identity.providers",

@@ -10,6 +10,8 @@ class OversightConfig(AppConfig):
     def ready(self) -> None:
         from governance.access import conditions
         from governance.oversight import policies, rules, stops  # noqa: F401  registers its actions
+        from governance.oversight.erasing import register_erasers
 
+        register_erasers()
         conditions.register(stops.stopped, groups={"invoke"})
         conditions.register(rules.referred, groups={"invoke"})

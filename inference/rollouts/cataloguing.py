@@ -8,16 +8,17 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from governance.data import erasers, lineage
+from governance.data import erasers, lineage, people
 from governance.data.erasers import Handled, Outcome
 from governance.data.labels import LABELS
 from governance.data.lineage import Trace
 from governance.data.selectors import asset_of
 from governance.data.services import catalogue
+from governance.oversight.erasing import tasks_about
 from governance.refs import ObjectRef
 from inference.registry.cataloguing import enter_version, version_ref
 from inference.registry.models import ModelVersion
-from inference.rollouts.models import Endpoint, OutcomeRecord
+from inference.rollouts.models import Endpoint, OutcomeRecord, SplitChange
 
 TYPE = "rollouts.endpoint"
 OUTCOMES = "rollouts.outcomes"
@@ -80,6 +81,12 @@ def _outcomes_of(subject: str, tenant_id: UUID) -> Iterable[ObjectRef]:
         yield ObjectRef(OUTCOMES, subject, label=str(_("Outcome records of %(key)s")) % {"key": subject})
 
 
+def _oversight_of(subject: str, tenant_id: UUID) -> Iterable[ObjectRef]:
+    """The questions to people about answers that this caller was given."""
+    rows = OutcomeRecord.objects.filter(tenant_id=tenant_id, principal_id=subject)
+    return tasks_about(rows.values_list("request_id", flat=True), tenant_id)
+
+
 def _erase_outcomes(target: ObjectRef, tenant_id: UUID) -> Handled:
     count, _kinds = OutcomeRecord.objects.filter(tenant_id=tenant_id, principal_id=target.id).delete()
     return Handled(Outcome.ERASED, _("%(count)d records were deleted") % {"count": count})
@@ -89,4 +96,7 @@ def register_with_catalogue() -> None:
     """Hand the catalogue what it cannot know: erasers and the resolver of predictions."""
     erasers.register(TYPE, erase=_endpoint_holds_nothing)
     erasers.register(OUTCOMES, erase=_erase_outcomes, find=_outcomes_of)
+    erasers.find_also("rollouts.oversight", _oversight_of)
+    people.cover(OutcomeRecord, "principal_id")
+    people.keep(SplitChange, "actor_id", people.KEPT_BY_LAW, also=["actor_label"])
     lineage.register_resolver("prediction", trace_prediction)

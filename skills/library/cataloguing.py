@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from governance.data import erasers
+from governance.data import erasers, people
 from governance.data.erasers import Handled, Outcome
 from governance.refs import ObjectRef
 from skills.library.models import SkillCall
@@ -28,3 +28,4 @@ def _erase(target: ObjectRef, tenant_id: UUID) -> Handled:
 def register_erasers() -> None:
     """Hand the catalogue how the records of a caller are erased."""
     erasers.register(CALLS, erase=_erase, find=_calls_of)
+    people.cover(SkillCall, "principal_id", "principal_label")

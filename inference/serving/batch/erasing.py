@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from governance.data import erasers, lineage
+from governance.data import erasers, lineage, people
 from governance.data.erasers import Handled, Outcome, when_committed
 from governance.data.lineage import Trace
 from governance.refs import ObjectRef
@@ -73,4 +73,5 @@ def register_with_catalogue() -> None:
     """Hand the catalogue what it cannot know: erasers and the resolver of batch jobs."""
     erasers.register(INPUT, erase=_erase_input, find=_inputs_of)
     erasers.register(RESULT, erase=_erase_result, find=_jobs_of)
+    people.pseudonymise(BatchJob, "created_by_id", instead={"created_by_label": people.ERASED})
     lineage.register_resolver("batch-job", _trace)
