@@ -6,15 +6,19 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from governance.access.requests import principal_of
-from governance.errors import InvalidInput
-from governance.oversight import services, tasking
+from governance.errors import InvalidInput, NotFound
+from governance.oversight import services, tasking, withholding
 from governance.oversight.models import HumanLabel, OversightTask, Stop
 from governance.oversight.stops import TYPES
 from governance.refs import ObjectRef
@@ -168,6 +172,12 @@ class AppealSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(min_length=10, max_length=500)
 
 
+class WithdrawSerializer(serializers.Serializer[Any]):
+    """Why it is of no more use."""
+
+    reason = serializers.CharField(max_length=500)
+
+
 class OversightTaskViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[OversightTask]
 ):
@@ -181,6 +191,8 @@ class OversightTaskViewSet(
         "give_back": "oversight.task.decide",
         "decide": "oversight.task.decide",
         "appeal": "oversight.task.appeal",
+        "withdraw": "oversight.task.open",
+        "withheld": "oversight.task.decide",
     }
     queryset = OversightTask.objects.all()
     serializer_class = OversightTaskSerializer
@@ -239,11 +251,55 @@ class OversightTaskViewSet(
         made = tasking.appeal(principal=principal_of(request), task_id=self._id(), **given.validated_data)
         return Response(OversightTaskSerializer(made).data, status=status.HTTP_201_CREATED)
 
+    @extend_schema(request=WithdrawSerializer, responses=OversightTaskSerializer)
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, pk: str) -> Response:
+        """Take back what one opened oneself, or what is withheld from oneself and then never given."""
+        given = WithdrawSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        return self._said(
+            tasking.withdraw_task(principal=principal_of(request), task_id=self._id(), **given.validated_data)
+        )
+
+    @extend_schema(responses={200: OpenApiTypes.BINARY}, filters=False)
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def withheld(self, request: Request, pk: str) -> HttpResponse:
+        """What the task withholds, as it would be given, for whoever decides; 404 where it withholds nothing."""
+        content = withholding.look_at(principal=principal_of(request), task_id=self._id())
+        if content is None:
+            raise NotFound(_("This task withholds nothing, or it is kept no longer."))
+        return answer_of(content)
+
     def _id(self) -> UUID:
         return UUID(str(self.get_object().pk))
 
     def _said(self, task: OversightTask) -> Response:
         return Response(OversightTaskSerializer(task).data)
+
+
+class WithheldAnswerView(APIView):
+    """What a person had to confirm first."""
+
+    decisions = {"get": "oversight.answer.fetch"}
+
+    @extend_schema(
+        responses={200: OpenApiTypes.BINARY, 202: OpenApiTypes.OBJECT}, operation_id="oversight_answers_fetch"
+    )
+    def get(self, request: Request, task_id: UUID) -> HttpResponse:
+        """The answer as it would have been given, for whoever asked and may still ask.
+
+        202 while it waits, 403 with the reason once it is rejected, 410 when it is kept no longer.
+        """
+        return answer_of(withholding.fetch(principal=principal_of(request), task_id=task_id))
+
+
+def answer_of(content: withholding.Content) -> HttpResponse:
+    """The bytes with their type, as the face that withheld them would have sent them."""
+    answer = HttpResponse(content.data, content_type=content.content_type)
+    answer.headers["Cache-Control"] = "no-store"
+    if content.json_bytes is not None:
+        answer.headers["Inference-Header-Content-Length"] = str(content.json_bytes)
+    return answer
 
 
 class HumanLabelSerializer(serializers.ModelSerializer[HumanLabel]):

@@ -132,6 +132,7 @@ class OversightTask(TenantModel):
         CLAIMED = "claimed", _("somebody looks at it")
         DECIDED = "decided", _("decided")
         WITHDRAWN = "withdrawn", _("withdrawn")
+        LAPSED = "lapsed", _("nobody decided in time")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     cause = models.CharField(_("cause"), max_length=14, choices=Cause.choices)
@@ -155,6 +156,15 @@ class OversightTask(TenantModel):
         on_delete=models.PROTECT,
         related_name="+",
         verbose_name=_("opened by"),
+    )
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("asked by"),
+        help_text=_("Whose question the machine answered, or who contests it; this person does not decide."),
     )
     opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
     due_at = models.DateTimeField(_("to be decided by"))
@@ -200,6 +210,12 @@ class OversightTask(TenantModel):
             models.UniqueConstraint(
                 fields=["appeal_of"], condition=Q(appeal_of__isnull=False), name="oversight_one_appeal"
             ),
+            models.CheckConstraint(
+                condition=Q(decided_by__isnull=True)
+                | Q(asked_by__isnull=True)
+                | ~Q(decided_by=F("asked_by")),
+                name="oversight_somebody_else_decides",
+            ),
         ]
         indexes = [models.Index(fields=["tenant", "state", "due_at"], name="oversight_queue")]
 
@@ -210,6 +226,38 @@ class OversightTask(TenantModel):
     def subject(self) -> ObjectRef:
         """What the decision was made by."""
         return ObjectRef(self.subject_type, self.subject_id, self.subject_digest, self.subject_label)
+
+
+class Withheld(TenantModel):
+    """What a machine may not give or do before a person has confirmed it: an answer, or a request, kept sealed.
+
+    Only whoever asked for it gets it, with the right that the question needed, until `expires_at`.
+    """
+
+    task = models.OneToOneField(OversightTask, on_delete=models.PROTECT, related_name="withheld")
+    action = models.CharField(
+        _("action"), max_length=100, help_text=_("The right that is asked for again when it is fetched.")
+    )
+    holder_kind = models.CharField(_("kind of principal"), max_length=10)
+    holder_id = models.CharField(_("principal"), max_length=100)
+    context = models.JSONField(_("what was said about the use"), default=dict)
+    content = models.BinaryField(
+        _("content"), null=True, help_text=_("Sealed; erased when it is of no more use.")
+    )
+    content_type = models.CharField(_("content type"), max_length=60)
+    json_bytes = models.PositiveIntegerField(
+        _("bytes of JSON"), null=True, help_text=_("Where binary tensors follow.")
+    )
+    expires_at = models.DateTimeField(_("kept until"))
+    used_at = models.DateTimeField(_("used"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("withheld answer")
+        verbose_name_plural = _("withheld answers")
+        indexes = [models.Index(fields=["tenant", "expires_at"], name="oversight_withheld_until")]
+
+    def __str__(self) -> str:
+        return str(self.task_id)
 
 
 class HumanLabel(TenantModel):

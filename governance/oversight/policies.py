@@ -30,6 +30,12 @@ register(
         roles=frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.ETHICS_OFFICER}),
         groups=frozenset({"approve"}),
     ),
+    # A gate: what was withheld from whom, and whether its right still stands, is asked with each answer.
+    ActionRule(
+        "oversight.answer.fetch",
+        roles=frozenset({Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST, Role.SERVICE}),
+        scopes=frozenset({"models:infer", "skills:invoke"}),
+    ),
     ActionRule(
         "oversight.task.appeal",
         roles=frozenset({Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST, Role.SERVICE}),

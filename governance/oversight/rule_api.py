@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from governance.access.requests import principal_of
 from governance.errors import InvalidInput
-from governance.oversight import tasking
+from governance.oversight import ruling
 from governance.oversight.api import SUBJECTS
 from governance.oversight.models import OversightRule
 from governance.refs import ObjectRef
@@ -67,7 +67,7 @@ class OversightRuleViewSet(
         target = ObjectRef(
             values["target_type"], str(values["target_id"]), label=values.get("target_label", "")
         )
-        rule = tasking.save_rule(
+        rule = ruling.save_rule(
             principal=principal,
             target=target,
             tenant_id=principal.tenant_id,
@@ -82,5 +82,5 @@ class OversightRuleViewSet(
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove a rule."""
-        tasking.remove_rule(principal=principal_of(request), rule_id=self.get_object().id)
+        ruling.remove_rule(principal=principal_of(request), rule_id=self.get_object().id)
         return Response(status=status.HTTP_204_NO_CONTENT)

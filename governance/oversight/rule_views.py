@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.errors import InvalidInput
-from governance.oversight import tasking
+from governance.oversight import ruling
 from governance.oversight.models import OversightRule
 from governance.oversight.stops import TYPES
 from governance.refs import ObjectRef
@@ -68,7 +68,7 @@ def rules(request: HttpRequest) -> HttpResponse:
             raise InvalidInput(_("Say which endpoint or skill the rule is for."))
         if form.is_valid():
             given = form.cleaned_data
-            tasking.save_rule(
+            ruling.save_rule(
                 principal=principal,
                 target=chosen,
                 tenant_id=principal.tenant_id,
@@ -88,7 +88,7 @@ def rules(request: HttpRequest) -> HttpResponse:
 @require_POST
 def remove(request: HttpRequest, rule_id: UUID) -> HttpResponse:
     """Remove one."""
-    tasking.remove_rule(principal=principal_of(request), rule_id=rule_id)
+    ruling.remove_rule(principal=principal_of(request), rule_id=rule_id)
     messages.success(request, _("Removed."))
     return HttpResponseRedirect(reverse("oversight-rules"))
 

@@ -26,6 +26,8 @@ TASK_STATES = StateTable(
         T.OPEN: Rule(frozenset({T.CLAIMED})),
         T.DECIDED: Rule(frozenset({T.OPEN, T.CLAIMED})),
         T.WITHDRAWN: Rule(frozenset({T.OPEN, T.CLAIMED})),
+        # Only what was withheld lapses: an answer that was given is looked at, however late.
+        T.LAPSED: Rule(frozenset({T.OPEN, T.CLAIMED})),
     },
     initial={T.OPEN},
 )

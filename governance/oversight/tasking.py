@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from governance.access.broadcast import announce
 from governance.access.decisions import require
 from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.ids import uuid7
 from governance.oversight import selectors
-from governance.oversight.models import HumanLabel, OversightRule, OversightTask
+from governance.oversight.models import HumanLabel, OversightTask, Withheld
 from governance.oversight.states import TASK_STATES
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
@@ -28,7 +27,10 @@ Cause = OversightTask.Cause
 DUE = timedelta(hours=4)
 MAX_FACTS = 50
 MAX_OPEN = 10_000
-YES_NO = ("confirm", "reject")
+CONFIRM, REJECT = YES_NO = ("confirm", "reject")
+# How long after its deadline something withheld still waits, and how long it is kept once it was decided.
+GRACE = timedelta(days=1)
+KEPT = timedelta(days=7)
 
 
 @transaction.atomic
@@ -38,6 +40,7 @@ def open_task(
     subject: ObjectRef,
     cause: str,
     tenant_id: UUID,
+    asker: Principal | None = None,
     question: str = "",
     options: Sequence[str] = (),
     proposed: str = "",
@@ -49,7 +52,8 @@ def open_task(
     """Put one decision before a person. Idempotent per subject, decision and cause while it is open.
 
     `proposed` is what the machine said; `facts` is what the person needs, and no more. Where they are not given, the
-    question, the answers and the time come from the subject's rule.
+    question, the answers and the time come from the subject's rule. `asker` is whose matter it is, where that is not
+    the principal: neither decides it.
     """
     require(principal, "oversight.task.open", subject, tenant_id=tenant_id)
     if cause not in Cause.values or cause == Cause.APPEAL:
@@ -59,26 +63,25 @@ def open_task(
             % {"causes": ", ".join(value for value in Cause.values if value != Cause.APPEAL)},
         )
     rule = selectors.rule_for(tenant_id, subject.type, subject.id)
-    answers = _options(options or (rule.options if rule else ()) or YES_NO)
+    answers = options_of(options or (rule.options if rule else ()) or YES_NO)
     if len(facts or {}) > MAX_FACTS:
         raise InvalidInput(_("At most %(count)d facts fit on one task.") % {"count": MAX_FACTS})
-    if decision_id:
-        same = OversightTask.objects.filter(
-            tenant_id=tenant_id,
-            subject_type=subject.type,
-            subject_id=subject.id,
-            decision_id=decision_id,
-            cause=cause,
-            state__in=selectors.OPEN,
-        ).first()
-        if same is not None:
-            return same
+    same = OversightTask.objects.filter(
+        tenant_id=tenant_id,
+        subject_type=subject.type,
+        subject_id=subject.id,
+        decision_id=decision_id[:64],
+        cause=cause,
+        state__in=selectors.OPEN,
+    )
+    if decision_id and (known := same.first()) is not None:
+        return known
     if selectors.queue(tenant_id).count() >= MAX_OPEN:
         raise Conflict(
             _("More than %(count)d decisions wait for a person already.") % {"count": MAX_OPEN - 1},
             hint=_("Decide some of them, or make the rules that open them narrower."),
         )
-    task = OversightTask.objects.create(
+    task = OversightTask(
         id=task_id or uuid7(),
         tenant_id=tenant_id,
         cause=cause,
@@ -92,21 +95,28 @@ def open_task(
         facts={str(name)[:100]: str(value)[:500] for name, value in (facts or {}).items()},
         proposed=str(proposed)[:200],
         opened_by_id=principal.accountable_user_id,
+        asked_by_id=(asker or principal).accountable_user_id,
         due_at=timezone.now() + (due_in or (timedelta(minutes=rule.due_minutes) if rule else DUE)),
     )
-    _record(task, "open", principal=principal)
+    try:
+        with transaction.atomic():
+            task.save(force_insert=True)
+    except IntegrityError:
+        # Somebody else opened the same one since we looked.
+        if not decision_id or (known := same.first()) is None:
+            raise
+        return known
+    record_step(task, "open", principal=principal)
     return task
 
 
 @transaction.atomic
 def claim_task(*, principal: Principal, task_id: UUID) -> OversightTask:
     """Say that one looks at it, so that nobody else does."""
-    task = _locked(task_id)
-    require(principal, "oversight.task.decide", task)
-    _check_other_person(task, principal)
+    task = _for_decision(task_id, principal)
     if task.state == State.CLAIMED and task.claimed_by_id == principal.accountable_user_id:
         return task
-    _move(task, State.CLAIMED, principal)
+    move(task, State.CLAIMED, principal)
     task.claimed_by_id = principal.accountable_user_id
     task.save(update_fields=["claimed_by"])
     return task
@@ -117,7 +127,7 @@ def return_task(*, principal: Principal, task_id: UUID) -> OversightTask:
     """Give it back to the queue."""
     task = _locked(task_id)
     require(principal, "oversight.task.decide", task)
-    _move(task, State.OPEN, principal)
+    move(task, State.OPEN, principal)
     task.claimed_by = None
     task.save(update_fields=["claimed_by"])
     return task
@@ -127,11 +137,10 @@ def return_task(*, principal: Principal, task_id: UUID) -> OversightTask:
 def decide_task(*, principal: Principal, task_id: UUID, answer: str, reason: str) -> OversightTask:
     """The person's answer, which stands in the machine's place and flows back as a label.
 
-    Who decided the first time does not decide the appeal.
+    Nobody decides what they asked for, contested or appealed against themselves, and who decided the first time does
+    not decide the appeal.
     """
-    task = _locked(task_id)
-    require(principal, "oversight.task.decide", task)
-    _check_other_person(task, principal)
+    task = _for_decision(task_id, principal)
     if task.state == State.CLAIMED and task.claimed_by_id != principal.accountable_user_id:
         raise Conflict(
             _("Somebody else looks at this task now."), hint=_("Ask them to give it back, or choose another.")
@@ -143,11 +152,12 @@ def decide_task(*, principal: Principal, task_id: UUID, answer: str, reason: str
         )
     if not reason.strip():
         raise InvalidInput(_("Give a reason; whom it concerns may ask for it."))
-    _move(task, State.DECIDED, principal)
+    move(task, State.DECIDED, principal)
     task.decided_by_id = principal.accountable_user_id
     task.decided_at = timezone.now()
     task.answer, task.reason = answer, reason.strip()
     task.save(update_fields=["decided_by", "decided_at", "answer", "reason"])
+    _keep_withheld(task, task.decided_at + KEPT)
     if task.appeal_of_id:
         HumanLabel.objects.filter(task_id=task.appeal_of_id).update(in_force=False)
     HumanLabel.objects.create(
@@ -160,7 +170,7 @@ def decide_task(*, principal: Principal, task_id: UUID, answer: str, reason: str
         label=answer,
         at=task.decided_at,
     )
-    _record(task, "decide", principal=principal, reason=task.reason, details={"answer": answer})
+    record_step(task, "decide", principal=principal, reason=task.reason, details={"answer": answer})
     return task
 
 
@@ -188,113 +198,83 @@ def appeal(*, principal: Principal, task_id: UUID, reason: str) -> OversightTask
         facts=first.facts | {_("appeal"): reason.strip()[:500]},
         proposed=first.answer,
         opened_by_id=principal.accountable_user_id,
+        asked_by_id=principal.accountable_user_id,
         due_at=timezone.now() + DUE,
         appeal_of=first,
     )
-    _record(task, "appeal", principal=principal, reason=reason.strip())
+    _keep_withheld(task, task.due_at + GRACE)
+    record_step(task, "appeal", principal=principal, reason=reason.strip())
     return task
 
 
 @transaction.atomic
 def withdraw_task(*, principal: Principal, task_id: UUID, reason: str) -> OversightTask:
-    """Take back what one has opened oneself."""
+    """Take back what one has opened oneself, or what is withheld from oneself; the latter is then never given.
+
+    What the machine put before a person, because it was not sure, stays there whatever the asker wants.
+    """
     task = _locked(task_id)
     require(principal, "oversight.task.open", task)
-    if task.opened_by_id != principal.accountable_user_id:
+    mine = principal.accountable_user_id
+    withheld = Withheld.objects.filter(task=task)
+    if mine is None or not (task.opened_by_id == mine or (task.asked_by_id == mine and withheld.exists())):
         raise NotFound(_("There is no such task of yours."))
-    _move(task, State.WITHDRAWN, principal)
-    _record(task, "withdraw", principal=principal, reason=reason)
+    move(task, State.WITHDRAWN, principal)
+    withheld.update(content=None)
+    record_step(task, "withdraw", principal=principal, reason=reason.strip()[:500])
     return task
 
 
 def escalate_overdue() -> int:
-    """Tell the administrators about what nobody decided in time: once per task, with an entry in the audit log."""
+    """Tell the administrators about what nobody decided in time: once per task, with an entry in the audit log.
+
+    Whoever sat on it has it no longer; the console's bar tells the tenant's administrators and the ethics office.
+    """
     with platform_scope(), transaction.atomic():
         late = list(selectors.overdue().select_for_update(of=("self",), skip_locked=True)[:500])
         for task in late:
+            if task.state == State.CLAIMED:
+                move(task, State.OPEN, SYSTEM)
+            task.claimed_by = None
             task.escalated_at = timezone.now()
-            task.save(update_fields=["escalated_at"])
-            _record(task, "escalate", principal=SYSTEM)
+            task.save(update_fields=["claimed_by", "escalated_at"])
+            record_step(task, "escalate", principal=SYSTEM)
         return len(late)
 
 
-@transaction.atomic
-def save_rule(
-    *,
-    principal: Principal,
-    target: ObjectRef,
-    tenant_id: UUID,
-    question: str,
-    options: Sequence[str],
-    confidence_below: float | None,
-    output: str,
-    due_minutes: int,
-) -> OversightRule:
-    """Say when an endpoint's or skill's answers go to a person."""
-    require(principal, "oversight.rule.manage", target, tenant_id=tenant_id)
-    if confidence_below is not None and not 0 <= confidence_below <= 1:
-        raise InvalidInput(_("A confidence is a number from 0 to 1."))
-    if not 1 <= due_minutes <= 30 * 24 * 60:
-        raise InvalidInput(_("The time to decide is from one minute to thirty days."))
-    if not question.strip():
-        raise InvalidInput(_("Say what the person is asked."))
-    if confidence_below is not None and target.type != "rollouts.endpoint":
-        raise InvalidInput(_("Only an endpoint's answers have a confidence."))
-    rule, _created = OversightRule.objects.update_or_create(
-        tenant_id=tenant_id,
-        target_type=target.type,
-        target_id=target.id,
-        defaults={
-            "target_label": target.label[:200],
-            "question": question.strip()[:500],
-            "options": _options(options or YES_NO),
-            "confidence_below": confidence_below,
-            "output": output,
-            "due_minutes": due_minutes,
-        },
-    )
-    announce("policy", str(tenant_id))
-    record(
-        principal=principal,
-        action="oversight.rule.save",
-        target=target,
-        tenant_id=tenant_id,
-        details={"confidence_below": str(confidence_below), "due_minutes": due_minutes},
-    )
-    return rule
-
-
-@transaction.atomic
-def remove_rule(*, principal: Principal, rule_id: UUID) -> None:
-    """From now on the endpoint's or skill's answers go to nobody by themselves."""
-    rule = OversightRule.objects.select_for_update(of=("self",)).filter(pk=rule_id).first()
-    if rule is None:
-        raise NotFound(_("There is no such rule."))
-    require(principal, "oversight.rule.manage", rule)
-    announce("policy", str(rule.tenant_id))
-    record(
-        principal=principal,
-        action="oversight.rule.remove",
-        target=ObjectRef(rule.target_type, rule.target_id, label=rule.target_label),
-        tenant_id=rule.tenant_id,
-    )
-    rule.delete()
-
-
-def _options(given: Sequence[str]) -> list[str]:
+def options_of(given: Sequence[str]) -> list[str]:
+    """The possible answers, each once. Raises InvalidInput."""
     options = list(dict.fromkeys(str(option).strip()[:200] for option in given if str(option).strip()))
     if not 2 <= len(options) <= 50:
         raise InvalidInput(_("A task needs from 2 to 50 different possible answers."))
     return options
 
 
-def _check_other_person(task: OversightTask, principal: Principal) -> None:
-    first = task.appeal_of
-    if first is not None and first.decided_by_id == principal.accountable_user_id:
+def _for_decision(task_id: UUID, principal: Principal) -> OversightTask:
+    """The task, locked, for somebody who may decide it and whose own matter it is not."""
+    task = _locked(task_id)
+    require(principal, "oversight.task.decide", task, context=whose_matter(task, principal))
+    if task.appeal_of is not None and task.appeal_of.decided_by_id == principal.accountable_user_id:
         raise Conflict(
             _("You took the decision that is appealed against, so somebody else must decide."),
             code="own-decision",
         )
+    return task
+
+
+def whose_matter(task: OversightTask, principal: Principal) -> dict[str, str]:
+    """The context of a decision to decide: who asked, contested or appealed, and who asked before the appeal."""
+    first = task.appeal_of
+    askers = [row.asked_by_id for row in (task, first) if row is not None and row.asked_by_id is not None]
+    if not askers:
+        return {}
+    mine = principal.accountable_user_id
+    return {"requested_by": str(mine if mine in askers else askers[0])}
+
+
+def _keep_withheld(task: OversightTask, until: datetime) -> None:
+    """What a task, or the task that it appeals against, withholds is kept so long."""
+    Withheld.objects.filter(task_id=task.appeal_of_id or task.id).update(expires_at=until)
 
 
 def _locked(task_id: UUID) -> OversightTask:
@@ -304,13 +284,14 @@ def _locked(task_id: UUID) -> OversightTask:
     return task
 
 
-def _move(task: OversightTask, target: str, principal: Principal) -> None:
+def move(task: OversightTask, target: str, principal: Principal) -> None:
+    """One step of the state table."""
     TASK_STATES.check(task.state, target, principal.roles)
     task.state = target
     task.save(update_fields=["state"])
 
 
-def _record(
+def record_step(
     task: OversightTask,
     action: str,
     *,
@@ -318,6 +299,7 @@ def _record(
     reason: str = "",
     details: Mapping[str, Any] | None = None,
 ) -> None:
+    """A step's entry in the audit log."""
     record(
         principal=principal,
         action=f"oversight.task.{action}",

@@ -16,12 +16,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.errors import InvalidInput, NotFound
-from governance.oversight import selectors, tasking
+from governance.oversight import selectors, tasking, withholding
 from governance.oversight.models import OversightTask
 from governance.principals import Principal
 
 SHOWN = 100
 DECIDED_SHOWN = 20
+SHOWN_BYTES = 4_000
 
 
 @never_cache
@@ -42,7 +43,7 @@ def queue(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def task(request: HttpRequest, task_id: UUID) -> HttpResponse:
-    """One task; POST takes it, gives it back, decides it or appeals."""
+    """One task; POST takes it, gives it back, decides it, withdraws it or appeals."""
     principal = principal_of(request)
     require(principal, "oversight.task.view")
     if request.method == "POST":
@@ -54,16 +55,29 @@ def task(request: HttpRequest, task_id: UUID) -> HttpResponse:
     )
     if found is None:
         raise NotFound(_("There is no such task."))
-    mine = found.claimed_by_id == principal.accountable_user_id
+    me = principal.accountable_user_id
+    mine = found.claimed_by_id == me
     first = found.appeal_of
+    waits = found.state in selectors.OPEN
+    own_matter = tasking.whose_matter(found, principal)
+    may_decide = (
+        waits
+        and (found.claimed_by_id is None or mine)
+        and not (first and first.decided_by_id == me)
+        and decide(principal, "oversight.task.decide", found, context=own_matter).allow
+    )
+    content = withholding.look_at(principal=principal, task_id=found.id) if may_decide else None
     context = {
         "task": found,
         "mine": mine,
         "appeal": found.appeals.first(),
-        "may_decide": found.state in selectors.OPEN
-        and (found.claimed_by_id is None or mine)
-        and not (first and first.decided_by_id == principal.accountable_user_id)
-        and decide(principal, "oversight.task.decide", found).allow,
+        "may_decide": may_decide,
+        "own_matter": waits and me is not None and own_matter.get("requested_by") == str(me),
+        "may_withdraw": waits
+        and me is not None
+        and found.opened_by_id == me
+        and decide(principal, "oversight.task.open", found).allow,
+        "withheld": content.shown(SHOWN_BYTES) if content else "",
         "may_appeal": found.state == OversightTask.State.DECIDED
         and first is None
         and decide(principal, "oversight.task.appeal", found).allow,
@@ -83,6 +97,10 @@ def _act(request: HttpRequest, principal: Principal, task_id: UUID) -> HttpRespo
             principal=principal, task_id=task_id, answer=request.POST.get("answer", ""), reason=reason
         )
         messages.success(request, _("Decided. Your answer stands in the machine's place."))
+        return HttpResponseRedirect(reverse("oversight-queue"))
+    elif what == "withdraw":
+        tasking.withdraw_task(principal=principal, task_id=task_id, reason=reason)
+        messages.success(request, _("Withdrawn."))
         return HttpResponseRedirect(reverse("oversight-queue"))
     elif what == "appeal":
         made = tasking.appeal(principal=principal, task_id=task_id, reason=reason)

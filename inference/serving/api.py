@@ -16,9 +16,11 @@ from rest_framework.views import APIView
 from governance.access.requests import principal_of
 from governance.errors import DomainError
 from governance.ethics.use import use_of
+from governance.oversight.withholding import WaitsForAPerson
 from inference.serving.asgi import application
 from inference.serving.errors import ProtocolError
 from inference.serving.predict import MAX_ROWS, predict
+from inference.serving.referrals import AnswerWithheld
 
 
 class PredictionRequestSerializer(serializers.Serializer[Any]):
@@ -35,7 +37,7 @@ class PredictionSerializer(serializers.Serializer[Any]):
     version = serializers.CharField()
     prediction_id = serializers.UUIDField()
     oversight_task = serializers.UUIDField(
-        allow_null=True, help_text="Set where a person must look at the answer before it counts."
+        allow_null=True, help_text="Set where a person looks at the answer because the model was not sure."
     )
     predictions = serializers.ListField(child=serializers.DictField())
 
@@ -48,12 +50,18 @@ class PredictionRefused(DomainError):
     def __init__(self, error: ProtocolError) -> None:
         super().__init__(error.message)
         self.status = error.status
+        if isinstance(error, AnswerWithheld):
+            self.code = WaitsForAPerson.code
+            self.errors = [{"pointer": "/oversight_task", "detail": str(error.task_id)}]
 
 
 # The prediction runs in the event loop of `/v2`, whose look-ups have transactions of their own.
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class PredictView(APIView):
-    """Predict a few rows. The same decision, split and models as `/v2/models/{name}/infer`."""
+    """Predict a few rows. The same decision, split and models as `/v2/models/{name}/infer`.
+
+    202 says that a person must confirm the answer first; `/oversight-answers/{task}/` then has it as `/v2` gives it.
+    """
 
     decisions = {"post": "serving.prediction.request"}
 

@@ -42,11 +42,12 @@ log = logging.getLogger(__name__)
 
 
 class Admission(NamedTuple):
-    """A caller who may invoke an endpoint, and the duties that come with the answer."""
+    """A caller who may invoke an endpoint for a use, and the duties that come with the answer."""
 
     caller: Caller
     endpoint: EndpointSnapshot
     duties: tuple[str, ...] = ()
+    use: Use = UNSAID
 
 
 class InferenceApplication:
@@ -155,17 +156,18 @@ class InferenceApplication:
         started = time.perf_counter()
         headers = RequestHeaders.of(scope)
         try:
-            caller, endpoint, duties = await self._admit(scope, headers, name)
+            caller, endpoint, duties, use = await self._admit(scope, headers, name)
         except ProtocolError:
             await discard_body(receive, limit=self._limits.body_bytes)
             raise
-        prediction = Prediction(started, caller, endpoint, headers, version, duties)
+        prediction = Prediction(started, caller, endpoint, headers, version, duties, use)
         await self._predictor.answer(prediction, receive, send)
 
     async def _admit(self, scope: Scope, headers: RequestHeaders, name: str) -> Admission:
         """The caller and the endpoint, or the refusal. Nothing of the body has been read yet."""
         caller = await self._identify(scope, headers)
-        return Admission(caller, *await self._endpoint_for(caller, name, headers.use))
+        use = headers.use
+        return Admission(caller, *await self._endpoint_for(caller, name, use), use)
 
     async def _endpoint_for(
         self, caller: Caller, name: str, use: Use
@@ -186,13 +188,13 @@ class InferenceApplication:
     async def admit_principal(self, principal: Principal, name: str, use: Use = UNSAID) -> Admission:
         """The endpoint that a principal may invoke. Raises ProtocolError."""
         caller = Caller(principal, expires_at=math.inf)
-        return Admission(caller, *await self._endpoint_for(caller, name, use))
+        return Admission(caller, *await self._endpoint_for(caller, name, use), use)
 
     async def answer_body(self, admission: Admission, body: bytes, *, version: str = "") -> tuple[int, bytes]:
         """Status and body of the answer to an inference request, exactly as `/v2` would give them."""
         exchange = Exchange(body)
-        caller, endpoint, duties = admission
-        prediction = Prediction(time.perf_counter(), caller, endpoint, RequestHeaders(), version, duties)
+        caller, endpoint, duties, use = admission
+        prediction = Prediction(time.perf_counter(), caller, endpoint, RequestHeaders(), version, duties, use)
         await self._predictor.answer(prediction, exchange.receive, exchange.send)
         return exchange.status, bytes(exchange.answer)
 

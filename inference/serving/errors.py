@@ -12,6 +12,10 @@ class ProtocolError(Exception):
         self.message = message
         self.headers = headers
 
+    def document(self) -> dict[str, str]:
+        """The body of the answer."""
+        return {"error": self.message}
+
 
 class Overloaded(ProtocolError):
     """A bounded queue is full. `status` is 429 where the caller itself is the cause, else 503."""

@@ -151,7 +151,7 @@ async def respond_json(send: Send, value: object, *, status: int = 200) -> None:
 
 async def respond_error(send: Send, error: ProtocolError) -> None:
     """Send an error in the protocol's one form."""
-    await respond(send, error.status, orjson.dumps({"error": error.message}), (JSON, *error.headers))
+    await respond(send, error.status, orjson.dumps(error.document()), (JSON, *error.headers))
 
 
 def _decompress(body: bytes, encoding: bytes, limit: int) -> bytes:

@@ -7,6 +7,7 @@ micro-batching, limits and outcome records are the same.
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import orjson
@@ -16,6 +17,7 @@ from governance.principals import Principal
 from inference.serving.application import InferenceApplication
 from inference.serving.batch.rows import BadRow, tensors_of_row
 from inference.serving.errors import ProtocolError
+from inference.serving.referrals import AnswerWithheld
 from inference.serving.signature import Signature
 
 MAX_ROWS = 1_000
@@ -49,6 +51,8 @@ async def predict(
     body = orjson.dumps(_request(rows, signature, request_id), option=orjson.OPT_SERIALIZE_NUMPY)
     status, answer = await application.answer_body(admission, body, version=version)
     document = orjson.loads(answer)
+    if status == 202:
+        raise AnswerWithheld(UUID(document["oversight_task"]))
     if status != 200:
         raise ProtocolError(status, document.get("error", "the prediction failed"))
     outputs = {

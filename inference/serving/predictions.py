@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from governance.ethics.use import UNSAID, Use
 from governance.ids import uuid7
 from inference.serving import metrics
 from inference.serving.batching import CallerGone
@@ -28,7 +29,7 @@ from inference.serving.lookups import Caller, EndpointSnapshot
 from inference.serving.outcomes import Outcome, OutcomeLog
 from inference.serving.pool import ServedModel
 from inference.serving.protocol import InferenceRequest, OutputTensor, encode_response, parse_request
-from inference.serving.referrals import Refer, referral_of
+from inference.serving.referrals import AnswerWithheld, Refer, Referral, referral_of
 from inference.serving.routing import RoutedArm, Router
 from inference.serving.runtime import PredictError
 
@@ -58,6 +59,7 @@ class Prediction:
     headers: RequestHeaders
     version: str = ""
     duties: tuple[str, ...] = ()
+    use: Use = UNSAID
     id: UUID = field(default_factory=uuid7)
     request_id: str = ""
     bytes_in: int = 0
@@ -131,37 +133,32 @@ class Predictor:
                 "the model cannot compute this input, although its form is as declared",
             ) from None
         parameters = {"prediction_id": str(prediction.id), "arm": model.version}
-        if prediction.duties and (task_id := await self._put_before_a_person(prediction, model, outputs)):
-            parameters["oversight_task"] = str(task_id)
-        return encode_response(
+        referral = _referral(prediction, model, outputs) if prediction.duties else None
+        if referral is not None:
+            parameters["oversight_task"] = str(referral.task_id)
+        answer = encode_response(
             model_name=prediction.endpoint.name,
             model_version=model.version,
             request_id=request.id,
             parameters=parameters,
             outputs=[OutputTensor(spec, outputs[spec.name], binary) for spec, binary in wanted],
         )
+        if referral is not None:
+            await self._put_before_a_person(referral, *answer)
+        return answer
 
-    async def _put_before_a_person(
-        self, prediction: Prediction, model: ServedModel, outputs: Tensors
-    ) -> UUID | None:
-        """The oversight task of an answer that a person must look at. Raises Overloaded when it cannot be made."""
-        endpoint = prediction.endpoint
-        referral = referral_of(
-            prediction.duties,
-            outputs,
-            tenant_id=endpoint.tenant_id,
-            endpoint_id=endpoint.id,
-            endpoint=endpoint.name,
-            version=model.version,
-            prediction_id=prediction.id,
-            asked_by=prediction.caller.principal.label,
-        )
-        if referral is None:
-            return None
+    async def _put_before_a_person(self, referral: Referral, body: bytes, json_bytes: int | None) -> None:
+        """Open the oversight task of an answer. Raises AnswerWithheld where a person must confirm it first.
+
+        Raises Overloaded when the task cannot be opened.
+        """
         if self._refer is None:
             raise Overloaded("this answer must go to a person, and there is no queue to put it into here")
-        await self._refer(referral)
-        return referral.task_id
+        if not referral.withheld:
+            await self._refer(referral)
+            return
+        await self._refer(replace(referral, body=body, json_bytes=json_bytes))
+        raise AnswerWithheld(referral.task_id)
 
     def _timeout_s(self, request: InferenceRequest) -> float:
         """The parameter `timeout` (microseconds, as Triton has it), within this server's own limit."""
@@ -198,6 +195,22 @@ class Predictor:
                 request_id=prediction.request_id[:MAX_REMEMBERED_ID].replace("\0", ""),
             )
         )
+
+
+def _referral(prediction: Prediction, model: ServedModel, outputs: Tensors) -> Referral | None:
+    """What of an answer goes to a person."""
+    endpoint = prediction.endpoint
+    return referral_of(
+        prediction.duties,
+        outputs,
+        tenant_id=endpoint.tenant_id,
+        endpoint_id=endpoint.id,
+        endpoint=endpoint.name,
+        version=model.version,
+        prediction_id=prediction.id,
+        asker=prediction.caller.principal,
+        use=prediction.use,
+    )
 
 
 def count_rows(model: ServedModel, inputs: Tensors) -> int:

@@ -1,7 +1,8 @@
-"""Answers that a person must look at: put into the oversight queue before they are given, and marked as such.
+"""Answers that a person must look at: put into the oversight queue before anything is given.
 
-Two obligations of a decision end here: `person-confirms` (much depends on the answer) and `refer-below:LIMIT:OUTPUT`
-(the model is not sure). What cannot be put into the queue is not answered: a duty that nobody sees is none.
+Two obligations of a decision end here. `person-confirms`: much depends on the answer, so it is withheld, sealed, until
+a person has confirmed it. `refer-below:LIMIT:OUTPUT`: the model is not sure, so the answer is given, marked with its
+task, and a person looks at it. What cannot be put into the queue is not answered: a duty that nobody sees is none.
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ from uuid import UUID
 
 import numpy as np
 
+from governance.ethics.use import UNSAID, Use
 from governance.ids import uuid7
+from governance.oversight.duties import ADDRESS, PERSON_CONFIRMS, limits_of
+from governance.principals import Principal
+from inference.serving.errors import ProtocolError
 
-PERSON_CONFIRMS = "person-confirms"
-REFER_BELOW = "refer-below"
 ROWS_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Referral:
-    """One answer for the queue. `rows` are the numbers (from 1) of those that a person must look at."""
+    """One answer for the queue. `rows` are the numbers (from 1) of those that a person must look at.
+
+    `body` is the whole answer where it is withheld, and `json_bytes` the size of its JSON part where binary follows.
+    """
 
     task_id: UUID
     tenant_id: UUID
@@ -30,20 +36,34 @@ class Referral:
     version: str
     prediction_id: UUID
     cause: str
-    asked_by: str
+    asker: Principal
     rows: tuple[int, ...]
     confidence: float | None = None
     proposed: str = ""
+    withheld: bool = False
+    use: Use = UNSAID
+    body: bytes = b""
+    json_bytes: int | None = None
+
+
+class AnswerWithheld(ProtocolError):
+    """The answer waits for a person. 202, which clients of the protocol take for an error, as they take all but 200."""
+
+    def __init__(self, task_id: UUID) -> None:
+        address = ADDRESS.format(task=task_id)
+        super().__init__(
+            202,
+            f"a person must confirm this answer first (oversight task {task_id}); fetch it at {address}",
+            headers=((b"location", address.encode()), (b"retry-after", b"60")),
+        )
+        self.task_id = task_id
+
+    def document(self) -> dict[str, str]:
+        """The error, and the task by its number."""
+        return super().document() | {"oversight_task": str(self.task_id)}
 
 
 Refer = Callable[[Referral], Awaitable[None]]
-
-
-def fulfilled_here(obligations: Iterable[str]) -> frozenset[str]:
-    """Those of a decision's obligations that the hot route fulfils by putting the answer into the queue."""
-    return frozenset(
-        duty for duty in obligations if duty == PERSON_CONFIRMS or duty.startswith(f"{REFER_BELOW}:")
-    )
 
 
 def referral_of(
@@ -55,7 +75,8 @@ def referral_of(
     endpoint: str,
     version: str,
     prediction_id: UUID,
-    asked_by: str,
+    asker: Principal,
+    use: Use = UNSAID,
 ) -> Referral | None:
     """What goes to a person of one answer; None when nothing does.
 
@@ -63,12 +84,8 @@ def referral_of(
     output that is not there, or is no number, counts as no confidence at all.
     """
     duties = list(obligations)
-    limits = [duty.split(":", 2)[1:] for duty in duties if duty.startswith(f"{REFER_BELOW}:")]
-    unsure: dict[int, float] = {}
-    for limit, name in limits:
-        for number, confidence in enumerate(_confidences(outputs, name), start=1):
-            if not confidence >= float(limit):  # also where it is not a number
-                unsure[number] = min(confidence, unsure.get(number, confidence))
+    limits = limits_of(duties)
+    unsure = unsure_rows(outputs, limits)
     impact = PERSON_CONFIRMS in duties
     if not impact and not unsure:
         return None
@@ -79,12 +96,24 @@ def referral_of(
         version=version,
         prediction_id=prediction_id,
         cause="high_impact" if impact else "low_confidence",
-        asked_by=asked_by,
+        asker=asker,
+        withheld=impact,
+        use=use,
         rows=tuple(unsure)[:ROWS_NAMED],
         confidence=min(unsure.values()) if unsure else None,
         proposed=_proposed(outputs, limits[0][1] if limits else ""),
         task_id=uuid7(),
     )
+
+
+def unsure_rows(outputs: Mapping[str, np.ndarray], limits: Iterable[tuple[float, str]]) -> dict[int, float]:
+    """The rows (from 1) whose confidence is below a limit, with the lowest confidence of each."""
+    unsure: dict[int, float] = {}
+    for limit, name in limits:
+        for number, confidence in enumerate(_confidences(outputs, name), start=1):
+            if not confidence >= limit:  # also where it is not a number
+                unsure[number] = min(confidence, unsure.get(number, confidence))
+    return unsure
 
 
 def _confidences(outputs: Mapping[str, np.ndarray], name: str) -> list[float]:

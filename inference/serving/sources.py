@@ -25,18 +25,20 @@ from governance.access.principals import verified_token
 from governance.access.refusals import note_token_refusal
 from governance.access.services import record_refusal
 from governance.decision import Decision
-from governance.errors import AccessDenied, ObligationUnmet
+from governance.errors import AccessDenied, Conflict, ObligationUnmet, TooLarge
 from governance.ethics.use import UNSAID, Use
+from governance.oversight.duties import fulfilled_by_confirming
 from governance.oversight.tasking import open_task
+from governance.oversight.withholding import Content, withhold
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from inference.rollouts import selectors
 from inference.rollouts.models import OutcomeRecord
-from inference.serving.errors import Overloaded
+from inference.serving.errors import Overloaded, ProtocolError
 from inference.serving.lookups import EndpointSnapshot, Verdict
 from inference.serving.outcomes import Outcome, UnacceptableOutcome
-from inference.serving.referrals import Referral, fulfilled_here
+from inference.serving.referrals import Referral
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -125,7 +127,7 @@ class DatabaseSource:
                 context=use.context(),
                 enforced=True,
             )
-        if decision.allow and set(decision.obligations) - fulfilled_here(decision.obligations):
+        if decision.allow and set(decision.obligations) - fulfilled_by_confirming(decision.obligations):
             return _unfulfilled(decision)
         if not decision.allow:
             record_refusal(AccessDenied("", decision=decision))
@@ -137,7 +139,7 @@ class DatabaseSource:
 def _unfulfilled(decision: Decision) -> Verdict:
     """A yes that comes with a duty which the hot route does not fulfil is a no here."""
     try:
-        require_obligations(decision, fulfilled=fulfilled_here(decision.obligations))
+        require_obligations(decision, fulfilled=fulfilled_by_confirming(decision.obligations))
     except ObligationUnmet as unmet:
         record_refusal(unmet)
         return Verdict(False, str(unmet.message), time.time() + REFUSED_S)
@@ -152,23 +154,49 @@ def note_refused_token(refused: TokenRefused) -> None:
 
 @_look_up
 def refer(referral: Referral) -> None:
-    """Put one answer into the oversight queue. Raises Overloaded while the database does not answer."""
-    facts: dict[str, object] = {"version": referral.version, "asked by": referral.asked_by}
+    """Put one answer into the oversight queue, and keep it sealed there where a person must confirm it first.
+
+    Raises Overloaded while the database does not answer, and ProtocolError when the queue takes no more.
+    """
+    facts: dict[str, object] = {"version": referral.version}
     if referral.confidence is not None:
         facts |= {"lowest confidence": f"{referral.confidence:.4f}"}
     if referral.rows:
         facts |= {"rows": ", ".join(map(str, referral.rows))}
-    with tenant_context(referral.tenant_id), transaction.atomic():
-        open_task(
-            principal=SYSTEM,
-            subject=ObjectRef("rollouts.endpoint", str(referral.endpoint_id), label=referral.endpoint),
-            cause=referral.cause,
-            tenant_id=referral.tenant_id,
-            decision_id=str(referral.prediction_id),
-            proposed=referral.proposed,
-            facts=facts,
-            task_id=referral.task_id,
-        )
+    subject = ObjectRef("rollouts.endpoint", str(referral.endpoint_id), label=referral.endpoint)
+    try:
+        with tenant_context(referral.tenant_id), transaction.atomic():
+            if referral.withheld:
+                withhold(
+                    holder=referral.asker,
+                    action=INVOKE,
+                    context=referral.use.context(),
+                    content=Content(
+                        referral.body,
+                        "application/json" if referral.json_bytes is None else "application/octet-stream",
+                        referral.json_bytes,
+                    ),
+                    subject=subject,
+                    tenant_id=referral.tenant_id,
+                    decision_id=str(referral.prediction_id),
+                    proposed=referral.proposed,
+                    facts=facts,
+                    task_id=referral.task_id,
+                )
+                return
+            open_task(
+                principal=SYSTEM,
+                asker=referral.asker,
+                subject=subject,
+                cause=referral.cause,
+                tenant_id=referral.tenant_id,
+                decision_id=str(referral.prediction_id),
+                proposed=referral.proposed,
+                facts=facts | {"asked by": referral.asker.label},
+                task_id=referral.task_id,
+            )
+    except (TooLarge, Conflict) as full:
+        raise ProtocolError(413 if isinstance(full, TooLarge) else 503, str(full)) from full
 
 
 @_in_thread

@@ -5,15 +5,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from threading import Barrier, Thread
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
 from governance.audit.models import AuditEntry
 from governance.errors import AccessDenied, Conflict, IllegalTransition, InvalidInput, NotFound
-from governance.oversight import selectors, tasking
+from governance.oversight import ruling, selectors, tasking
 from governance.oversight.models import HumanLabel, OversightTask
 from governance.oversight.states import TASK_STATES
 from governance.principals import Role
@@ -29,6 +30,8 @@ STEPS = {
     ("claimed", "decided"),
     ("open", "withdrawn"),
     ("claimed", "withdrawn"),
+    ("open", "lapsed"),
+    ("claimed", "lapsed"),
 }
 pytestmark = pytest.mark.django_db(transaction=True)
 ENDPOINT = ObjectRef("rollouts.endpoint", "01a20bb7-0000-7000-8000-000000000001", label="credit")
@@ -165,10 +168,10 @@ def test_a_rule_says_what_is_asked_and_when(principal_for, org, developer):
         "due_minutes": 30,
     }
     with acting(admin):
-        tasking.save_rule(principal=admin, **given)
+        ruling.save_rule(principal=admin, **given)
         for wrong in ({"confidence_below": 1.2}, {"due_minutes": 0}, {"question": ""}, {"options": ["only"]}):
             with pytest.raises(InvalidInput):
-                tasking.save_rule(principal=admin, **(given | wrong))
+                ruling.save_rule(principal=admin, **(given | wrong))
     task = put(developer, question="", options=())
     assert (task.question, task.options) == ("Is this a tumour?", ["benign", "malignant"])
     assert task.due_at < timezone.now() + timedelta(minutes=31)
@@ -276,3 +279,69 @@ def test_a_rule_is_set_and_removed_on_the_page_and_over_rest(org, principal_for,
     assert other.delete(f"/api/v1/oversight-rules/{row['id']}/").status_code == 403
     assert browser.delete(f"/api/v1/oversight-rules/{row['id']}/").status_code == 204
     assert browser.post("/console/oversight/rules/", given).status_code == 400
+
+
+def test_nobody_decides_a_matter_of_their_own(clerk, second, principal_for, org):
+    own = put(clerk, cause="contested")
+    with pytest.raises(AccessDenied, match="asked for this yourself"):
+        decide(clerk, own)
+    with acting(clerk), pytest.raises(AccessDenied):
+        tasking.claim_task(principal=clerk, task_id=own.id)
+    decide(second, own, answer="refuse")
+    with acting(clerk):
+        appeal = tasking.appeal(principal=clerk, task_id=own.id, reason="I contested it for a reason")
+    for person in (clerk, second):
+        with pytest.raises((AccessDenied, Conflict)):
+            decide(person, appeal)
+    # Neither does who asked at first decide an appeal that somebody else brought.
+    other = put(clerk, cause="contested", decision_id="request-3")
+    decide(second, other, answer="refuse")
+    third = principal_for(org, Role.DEVELOPER)
+    with acting(third):
+        appeal = tasking.appeal(principal=third, task_id=other.id, reason="it should have been granted")
+    with pytest.raises(AccessDenied, match="asked for this yourself"):
+        decide(clerk, appeal)
+    decide(principal_for(org, Role.TENANT_ADMIN), appeal)
+
+
+def test_the_database_holds_that_somebody_else_decides(clerk):
+    own = put(clerk, cause="contested")
+    with pytest.raises(IntegrityError), acting(clerk):
+        OversightTask.objects.filter(pk=own.id).update(decided_by_id=clerk.accountable_user_id)
+
+
+def test_two_who_open_the_same_task_at_once_get_one(developer, monkeypatch):
+    both, opened, queue = Barrier(2), [], selectors.queue
+
+    def looked_and_found_none(tenant_id):
+        both.wait(10)
+        return queue(tenant_id)
+
+    def open_it():
+        try:
+            opened.append(put(developer).id)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(selectors, "queue", looked_and_found_none)
+    threads = [Thread(target=open_it) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 2
+    assert len(set(opened)) == 1
+
+
+def test_what_one_opened_oneself_is_withdrawn_and_nothing_else(developer, clerk):
+    task = put(developer)
+    with acting(clerk), pytest.raises((NotFound, AccessDenied)):
+        tasking.withdraw_task(principal=clerk, task_id=task.id, reason="no more use")
+    with acting(developer):
+        done = tasking.withdraw_task(principal=developer, task_id=task.id, reason="no more use")
+        assert done.state == "withdrawn"
+    unsure = put(developer, decision_id="request-2")
+    with platform_scope(), transaction.atomic():
+        OversightTask.objects.filter(pk=unsure.id).update(opened_by=None)
+    with acting(developer), pytest.raises(NotFound):
+        tasking.withdraw_task(principal=developer, task_id=unsure.id, reason="I do not like it")

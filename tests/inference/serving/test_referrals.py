@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from inference.serving.referrals import fulfilled_here, referral_of
+from governance.oversight.duties import fulfilled_by_confirming, limits_of
+from governance.principals import Principal
+from inference.serving.referrals import AnswerWithheld, referral_of
 
 PLACE = {
     "tenant_id": uuid4(),
@@ -18,7 +20,7 @@ PLACE = {
     "endpoint": "tumours",
     "version": "1.0.0",
     "prediction_id": uuid4(),
-    "asked_by": "ward 7",
+    "asker": Principal(kind="client", id="7", label="ward 7"),
 }
 
 
@@ -62,13 +64,30 @@ def test_without_a_name_the_last_output_with_classes_is_meant():
 
 
 def test_where_much_depends_every_answer_goes_to_a_person():
-    assert refer(["person-confirms"], p=SURE).cause == "high_impact"
+    found = refer(["person-confirms"], p=SURE)
+    assert (found.cause, found.withheld) == ("high_impact", True)
+    assert not refer(["refer-below:0.8:p"], p=UNSURE).withheld, "it is given, and marked"
     assert refer([], p=UNSURE) is None
 
 
 def test_other_duties_are_nobodys_here():
     duties = ["person-confirms", "refer-below:0.5:p", "tell-the-regulator"]
-    assert fulfilled_here(duties) == {"person-confirms", "refer-below:0.5:p"}
+    assert fulfilled_by_confirming(duties) == {"person-confirms", "refer-below:0.5:p"}
+
+
+def test_a_withheld_answer_says_where_it_will_be():
+    task = uuid4()
+    error = AnswerWithheld(task)
+    assert error.document()["oversight_task"] == str(task)
+    assert dict(error.headers)[b"location"].decode() in error.document()["error"]
+
+
+def test_limits_are_read_with_and_without_an_output():
+    assert limits_of(["refer-below:0.5:p", "person-confirms", "refer-below:0.25:", "refer-below:1:a:b"]) == [
+        (0.5, "p"),
+        (0.25, ""),
+        (1.0, "a:b"),
+    ]
 
 
 @given(arrays("f4", st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.floats(0, 1, width=32)))

@@ -297,14 +297,14 @@ def test_an_approval_and_its_conditions_are_enforced_on_the_hot_route(
 ) -> None:
     from django.db import transaction
 
+    from governance.access.principals import principal_for_user
     from governance.ethics import services as ethics
+    from governance.oversight.tasking import decide_task
     from governance.refs import ObjectRef
     from inference.registry.models import ModelVersion
     from tests.governance.ethics import steps
 
     def person(slug: str, kind: str, role: Role) -> Principal:
-        from governance.access.principals import principal_for_user
-
         tenant = make_tenant(slug, kind=kind)
         return principal_for_user(make_member(tenant, role), tenant_id=tenant.id, signals=proven())
 
@@ -330,7 +330,29 @@ def test_an_approval_and_its_conditions_are_enforced_on_the_hot_route(
     assert "names none" in infer().json()["error"]
     assert "“spying”" in use(purpose="spying", amount="1").json()["error"]
     assert "oversight_task" not in use(purpose="adding", amount="100").json()["parameters"]
-    assert "oversight_task" in use(purpose="adding", amount="101").json()["parameters"]
+    withheld = use(purpose="adding", amount="101")
+    assert withheld.status_code == 202
+    assert set(withheld.json()) == {"error", "oversight_task"}, "nothing of the answer is given"
+    mine = f"{site_url}{withheld.headers['location']}"
+    mail = {"Authorization": f"Bearer {house.token}"}
+    assert httpx.get(mine, headers=mail).status_code == 202
+    # Who owns the program that asked cannot confirm it; somebody else can.
+    clerk = principal_for_user(
+        make_member(house.tenant, Role.DATA_SCIENTIST), tenant_id=house.tenant.id, signals=proven()
+    )
+    task_id = UUID(withheld.json()["oversight_task"])
+    with tenant_context(house.tenant.id):
+        decide_task(principal=clerk, task_id=task_id, answer="confirm", reason="it adds up")
+    given = httpx.get(mine, headers=mail)
+    assert given.status_code == 200
+    assert given.json()["parameters"]["oversight_task"] == str(task_id)
+    assert given.json()["outputs"] == use(purpose="adding", amount="100").json()["outputs"]
+    plain = httpx.post(
+        f"{site_url}/api/v1/endpoints/adder/predict",
+        json={"rows": [[1, 2, 3]]},
+        headers=mail | {"X-OpenClaw-Purpose": "adding", "X-OpenClaw-Amount": "101"},
+    )
+    assert (plain.status_code, plain.json()["errors"][0]["pointer"]) == (202, "/oversight_task")
     assert use(purpose="adding", amount="a lot").status_code == 400
     assert use(purpose="Adding!").status_code == 400
     # The other version needs no approval: it answers alone when the approval of the first one is gone.
@@ -347,7 +369,7 @@ def test_an_answer_that_a_person_must_look_at_says_so_and_is_in_the_queue(
     from django.db import transaction
 
     from governance.oversight.models import OversightTask
-    from governance.oversight.tasking import save_rule
+    from governance.oversight.ruling import save_rule
     from governance.refs import ObjectRef
 
     assert "oversight_task" not in infer().json()["parameters"]
