@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -96,13 +97,13 @@ def withhold(
     tenant_id: UUID,
     decision_id: str,
     question: str = "",
-    proposed: str = "",
     facts: Mapping[str, Any] | None = None,
     task_id: UUID | None = None,
 ) -> OversightTask:
     """Keep something sealed and put it before a person, who confirms or rejects it. Idempotent while that is open.
 
-    `action` and `context` are those of the decision that the holder was admitted by. Raises TooLarge past 1 MiB and
+    `action` and `context` are those of the decision that the holder was admitted by. What the machine says stands
+    nowhere but in the sealed content, because whoever asked may read the task. Raises TooLarge past 1 MiB and
     Conflict where a thousand of the tenant wait already.
     """
     if len(content.data) > MAX_BYTES:
@@ -125,7 +126,6 @@ def withhold(
         tenant_id=tenant_id,
         question=question or _("May this answer be given?"),
         options=YES_NO,
-        proposed=proposed,
         decision_id=decision_id,
         facts={"asked by": holder.label, **said, **(facts or {})},
         task_id=task_id,
@@ -145,6 +145,55 @@ def withhold(
         row.content = columns.sealed(row, "content", content.data, purpose=PURPOSE)
         row.save(force_insert=True)
     return task
+
+
+@transaction.atomic
+def run_once(
+    *,
+    holder: Principal,
+    action: str,
+    context: Mapping[str, Any],
+    content: Content,
+    subject: ObjectRef,
+    tenant_id: UUID,
+    question: str = "",
+    facts: Mapping[str, Any] | None = None,
+) -> OversightTask | None:
+    """Whether a request may run now: None uses up a person's confirmation of this very request by this very principal.
+
+    Otherwise the task that waits, which is opened where there is none. The subject's digest, what was said about the
+    use, and the content's bytes make a request the same. Raises Rejected while a rejection is kept, and what `withhold`
+    raises.
+    """
+    said = [holder.kind, holder.id, subject.type, subject.id, subject.digest, sorted(context.items())]
+    number = sha256(repr(said).encode() + b"\0" + content.data).hexdigest()
+    rows = Withheld.objects.select_for_update(of=("self",)).select_related("task")
+    row = (
+        rows.filter(tenant_id=tenant_id, task__decision_id=number, expires_at__gt=timezone.now())
+        .exclude(content=None)
+        .order_by("-id")
+        .first()
+    )
+    if row is None:
+        return withhold(
+            holder=holder,
+            action=action,
+            context=context,
+            content=content,
+            subject=subject,
+            tenant_id=tenant_id,
+            decision_id=number,
+            question=question,
+            facts=facts,
+        )
+    try:
+        check_confirmed(row)
+    except WaitsForAPerson:
+        return row.task
+    row.content, row.used_at = None, timezone.now()
+    row.save(update_fields=["content", "used_at"])
+    record_step(row.task, "use", principal=holder)
+    return None
 
 
 @transaction.atomic

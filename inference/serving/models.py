@@ -49,6 +49,9 @@ class BatchJob(TenantModel):
     created_by_id = models.CharField(_("caller id"), max_length=64)
     created_by_label = models.CharField(_("caller"), max_length=200)
     request_id = models.CharField(_("request id"), max_length=64, blank=True)
+    duties = models.JSONField(
+        _("duties"), default=list, help_text=_("The obligations of the decision that admitted it.")
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)

@@ -25,7 +25,7 @@ from governance.access.principals import verified_token
 from governance.access.refusals import note_token_refusal
 from governance.access.services import record_refusal
 from governance.decision import Decision
-from governance.errors import AccessDenied, Conflict, ObligationUnmet, TooLarge
+from governance.errors import AccessDenied, DomainError, ObligationUnmet, TooLarge
 from governance.ethics.use import UNSAID, Use
 from governance.oversight.duties import fulfilled_by_confirming
 from governance.oversight.tasking import open_task
@@ -156,7 +156,7 @@ def note_refused_token(refused: TokenRefused) -> None:
 def refer(referral: Referral) -> None:
     """Put one answer into the oversight queue, and keep it sealed there where a person must confirm it first.
 
-    Raises Overloaded while the database does not answer, and ProtocolError when the queue takes no more.
+    Raises Overloaded while the database does not answer, and ProtocolError when it cannot be kept.
     """
     facts: dict[str, object] = {"version": referral.version}
     if referral.confidence is not None:
@@ -179,7 +179,6 @@ def refer(referral: Referral) -> None:
                     subject=subject,
                     tenant_id=referral.tenant_id,
                     decision_id=str(referral.prediction_id),
-                    proposed=referral.proposed,
                     facts=facts,
                     task_id=referral.task_id,
                 )
@@ -195,8 +194,8 @@ def refer(referral: Referral) -> None:
                 facts=facts | {"asked by": referral.asker.label},
                 task_id=referral.task_id,
             )
-    except (TooLarge, Conflict) as full:
-        raise ProtocolError(413 if isinstance(full, TooLarge) else 503, str(full)) from full
+    except DomainError as refused:  # too large, too many that wait, or no key to seal it with
+        raise ProtocolError(413 if isinstance(refused, TooLarge) else 503, str(refused)) from refused
 
 
 @_in_thread

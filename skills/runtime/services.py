@@ -18,6 +18,8 @@ from governance.audit.services import record
 from governance.errors import DomainError, InvalidInput, NotFound, TooLarge, Unavailable
 from governance.ethics.enforcing import require_approved
 from governance.ethics.use import UNSAID, Use
+from governance.oversight.duties import PERSON_CONFIRMS
+from governance.oversight.withholding import Content, WaitsForAPerson, run_once
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import current_request_id
@@ -69,6 +71,7 @@ def invoke_skill(
 
     Must be called outside a transaction: the run takes seconds, and a transaction must not. Raises NotFound,
     AccessDenied, InvalidInput, SkillTimedOut, SkillFailed or Unavailable; every call that reached the skill is kept.
+    Where a person must confirm the call first, WaitsForAPerson: the same call again runs once when one has.
     """
     if transaction.get_connection().in_atomic_block:
         raise RuntimeError("a skill must not be called inside a transaction")
@@ -78,11 +81,13 @@ def invoke_skill(
         raise InvalidInput(_("The input is not JSON.")) from error
     if size > MAX_INPUT_BYTES:
         raise TooLarge(_("The input is larger than %(limit)d bytes.") % {"limit": MAX_INPUT_BYTES})
-    found = _admitted(principal, name, version, use)
+    found, duties = _admitted(principal, name, version, use)
     if errors := problems(found.input_schema, payload):
         _keep(principal, found, Status.INVALID_INPUT, "", SandboxResult(status="error"))
         raise InvalidInput(_("The input does not fit the skill's schema."), errors=list(errors))
     with _place():
+        if PERSON_CONFIRMS in duties:
+            _use_confirmation(principal, found, payload, use)
         result = run_confined(
             SandboxSpec(
                 entry="skill",
@@ -110,8 +115,10 @@ def invoke_skill(
     )
 
 
-def _admitted(principal: Principal, name: str, version: str | None, use: Use) -> SkillVersion:
-    """The version that will run, once the decision point has allowed this principal to call this skill."""
+def _admitted(
+    principal: Principal, name: str, version: str | None, use: Use
+) -> tuple[SkillVersion, tuple[str, ...]]:
+    """The version that will run and its duties, once the decision point has allowed this principal to call it."""
     with transaction.atomic():
         found = (
             callable_version(tenant_id=principal.tenant_id, name=name, version=version)
@@ -124,14 +131,32 @@ def _admitted(principal: Principal, name: str, version: str | None, use: Use) ->
                 hint=_("Install a plugin that brings it, or name a version that is not retired."),
             )
         decision = require(principal, "library.skill.invoke", found.skill, context=use.context())
-        require_obligations(decision, fulfilled=frozenset())
+        require_obligations(decision, fulfilled=frozenset({PERSON_CONFIRMS}))
         require_approved(
             principal=principal,
             action="library.skill.invoke",
             target=ObjectRef.of(found, digest=found.sha256),
             tenant_id=found.tenant_id,
         )
-    return found
+    return found, decision.obligations
+
+
+def _use_confirmation(principal: Principal, found: SkillVersion, payload: Any, use: Use) -> None:
+    """Go on only with a person's confirmation of this very call, which is then used up. Raises WaitsForAPerson."""
+    waiting = run_once(
+        holder=principal,
+        action="library.skill.invoke",
+        context=use.context(),
+        content=Content(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS), "application/json"),
+        subject=ObjectRef("library.skill", str(found.skill_id), found.sha256, found.skill.name),
+        tenant_id=found.tenant_id,
+        question=_("May the skill be called with this?"),
+        facts={"version": found.version},
+    )
+    if waiting is not None:
+        raise WaitsForAPerson(
+            waiting, hint=_("Call it again with the same input once somebody has confirmed it.")
+        )
 
 
 @contextmanager

@@ -18,10 +18,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from governance.access.services import record_refusal
 from governance.audit.services import record
 from governance.data.placement import PlacementRefused, on_refusal
+from governance.ethics.selectors import without_approval
 from governance.ids import uuid7
 from governance.keys.errors import KeyDestroyed, Unsealable
 from governance.keys.storage import Written
@@ -116,6 +118,9 @@ def claim(shard_id: UUID) -> Lease | None:
             require_in_service(job.model_version)
         except OutOfService as error:
             _fail_shard(shard, job, str(error))
+            return None
+        if without_approval("registry.modelversion", [job.model_version_id], tenant_id=job.tenant_id):
+            _fail_shard(shard, job, _("The ethics approval of the model version is no longer in force."))
             return None
         SHARD_STATES.check(shard.state, Shard.RUNNING)
         shard.state = Shard.RUNNING

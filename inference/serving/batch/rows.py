@@ -7,6 +7,7 @@ one refuses is refused by the other, in the same words.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from inference.serving.batch.reading import RawRow
 from inference.serving.datatypes import Tensors
 from inference.serving.errors import ProtocolError
 from inference.serving.protocol import parse_request
+from inference.serving.referrals import unsure_rows
 from inference.serving.runtime import PredictError, Runtime
 from inference.serving.signature import Signature, TensorSpec
 
@@ -99,14 +101,22 @@ def predict_rows(runtime: Runtime, rows: list[Tensors], *, together: bool) -> li
     return answers
 
 
-def result_line(raw: RawRow, answer: Tensors | str, signature: Signature) -> bytes:
-    """One line of the result: `row` and `line` of the input with `outputs` or `error`."""
+def result_line(
+    raw: RawRow, answer: Tensors | str, signature: Signature, limits: Sequence[tuple[float, str]] = ()
+) -> bytes:
+    """One line of the result: `row` and `line` of the input with `outputs` or `error`.
+
+    `refer` is true where the confidence is below one of the `limits` (with the output it is read from): a person must
+    look at the row before it counts.
+    """
     place = {"row": raw.row, "line": raw.line}
     if isinstance(answer, str):
         return orjson.dumps(place | {"error": answer}) + b"\n"
     outputs = {
         name: _plain(tensor[0] if signature.rows_are_variable else tensor) for name, tensor in answer.items()
     }
+    if limits and unsure_rows(answer, limits):
+        place["refer"] = True
     return orjson.dumps(place | {"outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"
 
 

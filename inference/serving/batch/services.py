@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 
 from governance.access.decisions import require, require_obligations
 from governance.audit.services import record
-from governance.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable
+from governance.errors import Conflict, InvalidInput, NotFound, ObligationUnmet, TooLarge, Unavailable
 from governance.ethics.use import UNSAID, Use
 from governance.ids import uuid7
+from governance.oversight.duties import PERSON_CONFIRMS, fulfilled_by_confirming
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.checkpoints import Cause
@@ -61,7 +62,7 @@ def create_batch_job(
         raise InvalidInput(_("Send a .jsonl or a .csv file."))
     if len(idempotency_key) > 128:
         raise InvalidInput(_("An idempotency key has at most 128 characters."))
-    endpoint, arm = _admitted(principal, endpoint_name, version, job_id := uuid7(), use)
+    endpoint, arm, duties = _admitted(principal, endpoint_name, version, job_id := uuid7(), use)
     try:
         written = files.new_input(endpoint.tenant_id, job_id, format).write(_limited(chunks))
         if not written.size_bytes:
@@ -80,6 +81,7 @@ def create_batch_job(
             created_by_id=principal.id,
             created_by_label=principal.label[:200],
             request_id=current_request_id()[:64],
+            duties=list(duties),
         )
         made = _insert_or_find(
             job,
@@ -152,15 +154,28 @@ def send(name: str, job: BatchJob, **arguments: Any) -> None:
     )
 
 
-def _admitted(principal: Principal, name: str, version: str, job_id: UUID, use: Use) -> tuple[Endpoint, Arm]:
-    """The endpoint, which the principal may call, and the arm that computes the whole job."""
+def _admitted(
+    principal: Principal, name: str, version: str, job_id: UUID, use: Use
+) -> tuple[Endpoint, Arm, tuple[str, ...]]:
+    """The endpoint, which the principal may call, the arm that computes the whole job, and the job's duties."""
     with transaction.atomic():
         own = Endpoint.objects.filter(tenant_id=principal.tenant_id) if principal.tenant_id else None
         endpoint = own.filter(name=name).first() if own is not None else None
         if endpoint is None:
             raise NotFound(_("There is no endpoint “%(name)s”.") % {"name": name})
         decision = require(principal, "serving.batch.create", endpoint, context=use.context())
-        require_obligations(decision, fulfilled=frozenset())
+        if PERSON_CONFIRMS in decision.obligations:
+            raise ObligationUnmet(
+                _(
+                    "Above this amount a person confirms every single answer, and a job has no single answers."
+                ),
+                decision=decision,
+                hint=_(
+                    "Send these rows one by one to the endpoint, which keeps each answer until it is confirmed."
+                ),
+            )
+        # The rows that a person must look at are marked in the result.
+        require_obligations(decision, fulfilled=fulfilled_by_confirming(decision.obligations))
         snapshot = endpoint_snapshot(endpoint.tenant_id, name)
     arms = snapshot.arms if snapshot else ()
     if version:
@@ -169,10 +184,11 @@ def _admitted(principal: Principal, name: str, version: str, job_id: UUID, use: 
             raise NotFound(
                 _("The endpoint “%(name)s” has no version %(version)s.") % {"name": name, "version": version}
             )
-        return endpoint, arm
+        return endpoint, arm, decision.obligations
     if not any(arm.weight for arm in arms):
         raise Conflict(_("The endpoint “%(name)s” sends traffic to no version at present.") % {"name": name})
-    return endpoint, arms[choose([arm.weight for arm in arms], key=str(job_id), salt=str(endpoint.id))]
+    arm = arms[choose([arm.weight for arm in arms], key=str(job_id), salt=str(endpoint.id))]
+    return endpoint, arm, decision.obligations
 
 
 def _limited(chunks: Iterable[bytes]) -> Iterator[bytes]:

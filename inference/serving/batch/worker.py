@@ -14,6 +14,7 @@ from django.conf import settings
 
 from governance.errors import Unavailable
 from governance.keys.errors import KeyDestroyed, Unsealable
+from governance.oversight.duties import limits_of
 from governance.tenants.checkpoints import checkpoint
 from inference.registry.artifacts import ArtifactAway, SealedArtifact
 from inference.serving.batch import files, progress
@@ -80,6 +81,7 @@ class _Rows:
         self.done = self.bad = 0
         self._lease = lease
         self._cause = cause_of(lease.job)
+        self._limits = limits_of(lease.job.duties)
         version = lease.job.model_version
         self._declared = orjson.dumps([version.inputs, version.outputs])
         self._renewed = time.monotonic()
@@ -134,7 +136,7 @@ class _Rows:
         predicted = predict_rows(self._runtime, [tensors for _row, tensors in good], together=self._together)
         answers |= dict(zip([row for row, _tensors in good], predicted, strict=True))
         self.bad += sum(isinstance(answer, str) for answer in answers.values())
-        return b"".join(result_line(raw, answers[raw.row], self._signature) for raw in step)
+        return b"".join(result_line(raw, answers[raw.row], self._signature, self._limits) for raw in step)
 
 
 @lru_cache(maxsize=2)

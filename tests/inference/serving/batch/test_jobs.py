@@ -17,15 +17,20 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from prometheus_client import generate_latest
 
-from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, TooLarge
+from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, ObligationUnmet, TooLarge
+from governance.ethics.services import void_approvals
+from governance.ethics.use import Use
 from governance.keys import keyring
 from governance.keys import services as keys
 from governance.keys.errors import KeysUnavailable
 from governance.keys.memory import memory
 from governance.keys.models import DataKey, KeyState
+from governance.oversight.ruling import save_rule
 from governance.principals import SYSTEM, Role
-from governance.tenants.context import tenant_context
+from governance.refs import ObjectRef
+from governance.tenants.context import platform_scope, tenant_context
 from inference.registry.services import hold_version
+from inference.rollouts.selectors import endpoint_snapshot
 from inference.rollouts.services import grant_invoke
 from inference.serving.batch import files, in_service, progress, worker
 from inference.serving.batch.retention import drop_old_jobs
@@ -35,6 +40,7 @@ from inference.serving.batch.states import JOB_STATES, SHARD_STATES
 from inference.serving.models import BatchJob, BatchShard
 from tests.factories.governance import bearer_token, make_application
 from tests.factories.inference import make_endpoint, make_version
+from tests.governance.ethics import steps
 from tests.states import assert_complete, assert_step, every_step
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
@@ -469,3 +475,69 @@ def test_the_figures_of_the_tables_are_part_of_the_metrics(admin, endpoint):
     start(admin, rows(1))
     text = generate_latest().decode()
     assert 'openclaw_batch_jobs{state="queued"} 1.0' in text
+
+
+class TestDuties:
+    """What a job owes a person."""
+
+    def rule(self, admin, endpoint, limit):
+        with tenant_context(admin.tenant_id):
+            save_rule(
+                principal=admin,
+                target=ObjectRef.of(endpoint),
+                tenant_id=admin.tenant_id,
+                question="Is it right?",
+                options=(),
+                confidence_below=limit,
+                output="y",
+                due_minutes=30,
+            )
+
+    def test_rows_that_a_person_must_look_at_are_marked(self, admin, endpoint):
+        self.rule(admin, endpoint, 1.0)
+        job = start(admin, b'{"x": [-1, -1, -1]}\n{"x": [1, 2, 3]}\n')
+        assert job.duties == ["refer-below:1.0:y"]
+        first, second = result(compute(job))
+        assert (first.get("refer"), second.get("refer")) == (True, None)
+        assert first["outputs"], "the answer is there, and marked"
+
+    def test_a_job_with_single_answers_to_confirm_is_refused_and_told_what_to_do(self, admin, endpoint):
+        steps.bind(admin.tenant_id, self.version(endpoint))
+        self.approve([{"kind": "person_confirms_above", "value": 100}])
+        assert start(admin, rows(1), use=Use("", 100)).state == "queued"
+        with pytest.raises(ObligationUnmet, match="every single answer") as refused:
+            start(admin, rows(1), use=Use("", 101))
+        assert "one by one" in str(refused.value.hint)
+
+    def test_an_approval_that_ended_meanwhile_stops_the_next_shard(self, admin, endpoint, monkeypatch):
+        monkeypatch.setattr(settings, "BATCH_SHARD_ROWS", 2)
+        steps.bind(admin.tenant_id, self.version(endpoint))
+        officer = self.approve([])
+        job = start(admin, rows(4))
+        with tenant_context(job.tenant_id):
+            progress.plan(job.id)
+            with transaction.atomic():
+                first, second = BatchShard.objects.filter(job=job).values_list("id", flat=True)
+            worker.run_shard(first)
+        with platform_scope():
+            void_approvals(principal=officer, subject=steps.subject(), reason="A grave fault.")
+        with tenant_context(job.tenant_id):
+            worker.run_shard(second)
+            with transaction.atomic():
+                job.refresh_from_db()
+        assert job.state == "failed"
+        assert "ethics approval" in job.error
+
+    def version(self, endpoint):
+        with tenant_context(endpoint.tenant_id), transaction.atomic():
+            arm = endpoint_snapshot(endpoint.tenant_id, endpoint.name).arms[0]
+        return ObjectRef("registry.modelversion", str(arm.version_id), arm.sha256, "adder")
+
+    @pytest.fixture(autouse=True)
+    def people(self, principal_for, partner_org, platform):
+        self.partner = principal_for(partner_org, Role.PARTNER)
+        self.officer = principal_for(platform, Role.ETHICS_OFFICER)
+
+    def approve(self, conditions):
+        steps.decide(self.officer, steps.ask(self.partner), conditions=conditions)
+        return self.officer
