@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from governance.access import conditions
 from governance.access.conditions import Finding, Question
 from governance.access.facts import facts_of
+from governance.data.pools import pools_for
 from governance.decision import Decision
 from governance.errors import AccessDenied
 from governance.ethics.models import Binding
@@ -25,6 +26,7 @@ from governance.ethics.terms import parse_terms
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import current_scope, tenant_context
+from governance.tenants.tasks import own_pool
 
 EXPIRED = "ethics.no-valid-approval"
 IN_FORCE = "ethics.approval"
@@ -118,8 +120,17 @@ def _on_use(question: Question, rows: list[Binding]) -> Iterator[Finding]:
         terms = parse_terms(row.conditions)
         region = ""
         if terms.regions is not None:
-            region = str(facts_of(question.target, question.tenant_id).get("region") or "")
+            # Where this process runs says more than where the thing is entered.
+            region = _region_here(question.tenant_id) or str(
+                facts_of(question.target, question.tenant_id).get("region") or ""
+            )
         yield from terms.on_use(question.context, region=region, needed=question.enforced)
+
+
+def _region_here(tenant_id: UUID | None) -> str:
+    """The region of the compute pool that this process belongs to; empty where nobody has entered it."""
+    name = own_pool()
+    return next((pool.region for pool in pools_for(tenant_id) if pool.name == name), "")
 
 
 def _unique(findings: Iterable[Finding]) -> Iterator[Finding]:

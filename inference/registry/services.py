@@ -18,6 +18,7 @@ from governance.access.decisions import require
 from governance.audit.services import record
 from governance.data.erasers import when_committed
 from governance.errors import Conflict, InvalidInput, NotFound
+from governance.ethics.binding import bind
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from inference.registry.artifacts import StoredArtifact, is_intact, remove_artifact, store_artifact
@@ -55,10 +56,12 @@ def register_model_version(
     metrics: dict[str, Any] | None = None,
     expected_sha256: str = "",
     trained_on: Sequence[ObjectRef] = (),
+    approval: ObjectRef | None = None,
 ) -> ModelVersion:
     """Take an artifact into the principal's tenant as a version of a model, and make it ready if it can be served.
 
     `labels` (of the data that it works on) and `trained_on` (datasets of the catalogue) decide the version's own label.
+    What it needs an ethics `approval` of is bound to it in the same transaction: it is never ready without.
     Idempotent: the same version with the same bytes and signature is returned as it is. Raises Conflict when the
     version exists with other ones, InvalidInput when a name, format or signature is not acceptable.
     """
@@ -84,7 +87,9 @@ def register_model_version(
         Model.objects.select_for_update(of=("self",)).get(pk=model.pk)
         known = ModelVersion.objects.filter(model=model, version=version).first()
         if known is not None:
-            return _same_or_conflict(known, stored, signature)
+            same = _same_or_conflict(known, stored, signature)
+            _bind(approval, same, principal=principal)
+            return same
         made = ModelVersion.objects.create(
             tenant_id=tenant_id,
             model=model,
@@ -109,6 +114,7 @@ def register_model_version(
             details={"source_type": source.type, "source_id": source.id, "source_digest": source.digest},
         )
         enter_version(made, trained_on=trained_on)
+        _bind(approval, made, principal=principal)
         if format in SERVABLE:
             _change_state(made, State.READY, principal=principal, reason="")
     return made
@@ -213,6 +219,13 @@ def record_evaluation(
         if evaluated_on is not None:
             enter_evaluation(version, evaluated_on)
     return version
+
+
+def _bind(approval: ObjectRef | None, version: ModelVersion, *, principal: Principal) -> None:
+    if approval is not None:
+        label = f"{version.model.name} {version.version}"
+        target = ObjectRef("registry.modelversion", str(version.id), version.sha256, label)
+        bind(principal=principal, subject=approval, objects=[target], tenant_id=version.tenant_id)
 
 
 def _locked(version_id: UUID) -> ModelVersion:

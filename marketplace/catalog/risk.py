@@ -88,6 +88,18 @@ def assess(
     return Risk(level=level, reasons=tuple(reasons), high_risk_purpose=purpose in HIGH_RISK_PURPOSES)
 
 
+def because_of_purpose(purpose: str) -> Finding:
+    """The reason of a high-risk purpose, whoever states it: the manifest or a reviewer."""
+    return Finding(
+        "risk.purpose",
+        Severity.CRITICAL,
+        gettext_noop(
+            "Its purpose, %(purpose)s, is high-risk under the EU AI Act and needs an ethics approval."
+        ),
+        {"purpose": purpose},
+    )
+
+
 def _high(
     purpose: str, labels: Sequence[str], network: Sequence[str], secrets: Sequence[str]
 ) -> Iterator[Finding]:
@@ -95,13 +107,7 @@ def _high(
         return Finding(f"risk.{code}", Severity.CRITICAL, message, params)
 
     if purpose in HIGH_RISK_PURPOSES:
-        yield reason(
-            "purpose",
-            gettext_noop(
-                "Its purpose, %(purpose)s, is high-risk under the EU AI Act and needs an ethics approval."
-            ),
-            purpose=purpose,
-        )
+        yield because_of_purpose(purpose)
     if special := sorted(_SPECIAL_LABELS & set(labels)):
         yield reason(
             "special-data",

@@ -19,6 +19,7 @@ from governance.tenants.tasks import enqueue
 from marketplace.catalog.manifest import Manifest
 from marketplace.catalog.models import Partner, Plugin, PluginVersion
 from marketplace.catalog.publication import Step, tell
+from marketplace.catalog.risk import RiskLevel, because_of_purpose
 from marketplace.catalog.states import VERSION_STATES
 
 State = PluginVersion.State
@@ -87,6 +88,28 @@ def register_version(
         details={"risk": str(risk.level)},
     )
     return version
+
+
+def correct_purpose(version: PluginVersion, *, principal: Principal, purpose: str) -> None:
+    """A reviewer found that it is for a high-risk purpose, whatever its manifest says: its risk is high from now on."""
+    version.purpose = purpose
+    version.risk_level = str(RiskLevel.HIGH)
+    version.risk_reasons = [
+        because_of_purpose(purpose).as_json(),
+        *(
+            reason
+            for reason in version.risk_reasons
+            if reason.get("code") not in ("risk.none", "risk.purpose")
+        ),
+    ]
+    version.save(update_fields=["purpose", "risk_level", "risk_reasons"])
+    record(
+        principal=principal,
+        action="catalog.version.correct_purpose",
+        target=ObjectRef.of(version, digest=version.sha256),
+        tenant_id=version.tenant_id,
+        details={"purpose": purpose},
+    )
 
 
 def profile_of(tenant_id: UUID) -> Partner:

@@ -20,7 +20,6 @@ from django.utils.translation import gettext as _
 
 from governance.audit.services import record
 from governance.errors import AccessDenied, Conflict, DomainError
-from governance.ethics.binding import bind
 from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from governance.tenants.checkpoints import Cause, checkpoint
@@ -39,6 +38,7 @@ from marketplace.distribution.services import download_verified, ensure_reposito
 from marketplace.installs.holding import release
 from marketplace.installs.models import Installation
 from marketplace.installs.states import INSTALLATION_STATES
+from marketplace.review.selectors import needs_ethics
 from skills.library.services import register_skill_version
 from skills.library.services import retire_version as retire_skill_version
 
@@ -110,8 +110,9 @@ def _bring_in(installation: Installation, folder: Path, principal: Principal) ->
     release(installation, version=version.version, reason=_("The plugin was installed again."))
     source = ObjectRef.of(version, digest=version.sha256)
     produced: list[dict[str, Any]] = []
+    # What needs an ethics approval takes traffic only while the approval of exactly this archive is in force.
     approval = None
-    if manifest.risk().high_risk_purpose:
+    if manifest.risk().high_risk_purpose or needs_ethics(version):
         approval = ObjectRef("review.submission", str(version.submission_id), version.sha256)
     for spec in manifest.models:
         checkpoint(cause)
@@ -130,9 +131,8 @@ def _bring_in(installation: Installation, folder: Path, principal: Principal) ->
             memory_mb=skill.memory_mb,
             permissions=manifest.permissions.as_json(),
             source=source,
+            approval=approval,
         )
-        label = f"{skill.name} {manifest.version}"
-        _bind(approval, ObjectRef("library.skillversion", str(made.id), made.sha256, label), principal)
         produced.append(_ref("skill_version", made.id, skill.name, manifest.version))
     return produced
 
@@ -156,9 +156,8 @@ def _bring_in_model(
         card=(root / spec.card).read_text(encoding="utf-8"),
         source=source,
         labels=list(manifest.data_labels),
+        approval=approval,
     )
-    label = f"{spec.name} {manifest.version}"
-    _bind(approval, ObjectRef("registry.modelversion", str(made.id), made.sha256, label), principal)
     produced = [_ref("model_version", made.id, spec.name, manifest.version)]
     if made.state != ModelVersion.State.READY or principal.tenant_id is None:
         return produced
@@ -174,12 +173,6 @@ def _bring_in_model(
             return produced
         produced.append(_ref("endpoint", endpoint.id, spec.name, manifest.version))
     return produced
-
-
-def _bind(approval: ObjectRef | None, made: ObjectRef, principal: Principal) -> None:
-    """What a high-risk plugin brings takes traffic only while the approval of exactly this archive is in force."""
-    if approval is not None and principal.tenant_id is not None:
-        bind(principal=principal, subject=approval, objects=[made], tenant_id=principal.tenant_id)
 
 
 def _ref(kind: str, row_id: UUID, name: str, version: str) -> dict[str, Any]:

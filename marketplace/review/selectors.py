@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Count, F, Prefetch, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -18,7 +19,9 @@ from governance.errors import NotFound
 from governance.ethics.models import Approval
 from governance.ethics.selectors import latest_for
 from governance.principals import PLATFORM_ROLES, Principal
+from governance.tenants.context import platform_scope
 from marketplace.catalog.findings import Finding as CheckFinding
+from marketplace.catalog.models import PluginVersion
 from marketplace.review import sentences
 from marketplace.review.checks.registry import CHECKS
 from marketplace.review.models import CheckRun, Finding, Submission, SubmissionEvent
@@ -254,3 +257,9 @@ def outcome_counts(checks: list[CheckView]) -> Counter[str]:
 def decisions_of(submission: Submission) -> QuerySet[Any]:
     """The verdicts so far, for the house."""
     return submission.decisions.select_related("reviewer").order_by("decided_at")
+
+
+def needs_ethics(version: PluginVersion) -> bool:
+    """Whether what a published version brings needs an ethics approval, by its manifest or by its reviewers."""
+    with platform_scope(), transaction.atomic():
+        return Submission.objects.filter(pk=version.submission_id, needs_ethics=True).exists()

@@ -24,6 +24,9 @@ EVENTS: dict[str, Text] = {
     "verdict": _("A reviewer approves, with this note for the house:"),
     "second_review": _("The first reviewer approved; its risk is high, so a second one must agree."),
     "waiting_for_ethics": _("The reviewers approved; the ethics office has not decided yet."),
+    "purpose_corrected": _(
+        "A reviewer found another purpose, which is high-risk and needs an ethics approval:"
+    ),
     "ethics_requested": _("The ethics questionnaire was answered and went to the ethics office."),
     "ethics_approved": _("The ethics office approved exactly this archive."),
     "ethics_refused": _("The ethics office refused."),

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from governance.principals import Principal
+from marketplace.catalog.risk import HIGH_RISK_PURPOSES
 from marketplace.review import selectors
 from marketplace.review.models import Submission
 
@@ -173,10 +174,13 @@ class RetrySerializer(serializers.Serializer[Any]):
 
 
 class VerdictSerializer(serializers.Serializer[Any]):
-    """A verdict and why."""
+    """A verdict and why. `purpose` is a high-risk one that the reviewer found; empty: it is as declared."""
 
     approve = serializers.BooleanField()
     reason = serializers.CharField(max_length=8000)
+    purpose = serializers.ChoiceField(
+        choices=sorted(HIGH_RISK_PURPOSES), required=False, allow_blank=True, default=""
+    )
 
 
 class ArchiveFileSerializer(serializers.Serializer[Any]):

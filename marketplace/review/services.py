@@ -26,6 +26,7 @@ from marketplace.review.checking import retry_check, start_checks
 from marketplace.review.ethics_evidence import add_model_card
 from marketplace.review.lifecycle import Kind, locked, move, note
 from marketplace.review.models import ENDED, ReviewDecision, Submission
+from marketplace.review.purposes import correct_purpose
 
 __all__ = [
     "answer_questionnaire",
@@ -256,16 +257,21 @@ def answer_reviewer(*, principal: Principal, submission_id: UUID, message: str) 
 
 
 @transaction.atomic
-def decide(*, principal: Principal, submission_id: UUID, approve: bool, reason: str) -> Submission:
+def decide(
+    *, principal: Principal, submission_id: UUID, approve: bool, reason: str, purpose: str = ""
+) -> Submission:
     """A reviewer's verdict with a reason. Nobody decides on an upload of their own; high risk needs two reviewers.
 
-    One refusal ends the submission. With all approvals it goes to publication, or waits for the ethics office.
+    One refusal ends the submission. With all approvals it goes to publication, or waits for the ethics office. Who
+    approves states what it is for: as declared ("") or a high-risk `purpose`, which then has all its consequences.
     """
     submission = locked(submission_id)
     require(principal, "review.submission.decide", submission)
     reviewer = _reviewer(principal, submission)
     _own_claim(principal, submission)
     text = _text(reason)
+    if approve and purpose not in ("", submission.purpose):
+        correct_purpose(submission, purpose, principal=principal)
     try:
         with transaction.atomic():
             ReviewDecision.objects.create(

@@ -19,6 +19,7 @@ from governance.access.requests import principal_of
 from governance.errors import NotFound
 from governance.principals import Principal
 from marketplace.catalog.models import PluginVersion
+from marketplace.catalog.risk import HIGH_RISK_PURPOSES
 from marketplace.catalog.services import block_version
 from marketplace.review import services
 from marketplace.review.archives import FileContent
@@ -81,6 +82,8 @@ def submission(request: HttpRequest, submission_id: UUID) -> HttpResponse:
     }
     if tab == "overview":
         version = found.version
+        context["purposes"] = [] if found.needs_ethics else sorted(HIGH_RISK_PURPOSES)
+        context["declared_purpose"] = found.purpose
         context["asks"] = asks_of(version.manifest, version.permissions) if version else {}
         published = version is not None and version.state == PluginVersion.State.PUBLISHED
         context["can_block"] = (
@@ -165,6 +168,7 @@ def decide(request: HttpRequest, submission_id: UUID) -> HttpResponse:
         submission_id=submission_id,
         approve=approve,
         reason=request.POST.get("reason", ""),
+        purpose=request.POST.get("purpose", ""),
     )
     messages.success(request, _("Decided: %(state)s.") % {"state": decided.get_state_display()})
     return _back(submission_id)

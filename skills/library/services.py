@@ -15,6 +15,7 @@ from governance.access.grants import give_grant, take_grant
 from governance.access.selectors import usable_application
 from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound
+from governance.ethics.binding import bind
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from skills.library.bundles import store_bundle
@@ -41,11 +42,13 @@ def register_skill_version(
     memory_mb: int,
     permissions: dict[str, Any],
     source: ObjectRef,
+    approval: ObjectRef | None = None,
 ) -> SkillVersion:
     """Take an unpacked plugin into the principal's tenant as a version of a skill, and make it the active one.
 
     Idempotent: the same version with the same bundle is returned (and made active). Raises Conflict when the version
-    exists with another bundle, InvalidInput when a name, limit or schema is not acceptable.
+    exists with another bundle, InvalidInput when a name, limit or schema is not acceptable. What it needs an ethics
+    `approval` of is bound to it in the same transaction: it never answers without.
     """
     require(principal, "library.version.register")
     tenant_id = principal.tenant_id
@@ -91,6 +94,9 @@ def register_skill_version(
                 tenant_id=tenant_id,
                 details={"source_type": source.type, "source_id": source.id, "permissions": permissions},
             )
+        if approval is not None:
+            target = ObjectRef("library.skillversion", str(made.id), made.sha256, f"{skill.name} {version}")
+            bind(principal=principal, subject=approval, objects=[target], tenant_id=tenant_id)
         _activate(skill, made, principal=principal, reason="")
     return made
 

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.access.decisions import decide, require, require_obligations
+from governance.data.pools import set_pool
 from governance.errors import AccessDenied, InvalidInput, ObligationUnmet
 from governance.ethics import services
 from governance.ethics.models import Approval, Binding
 from governance.ethics.selectors import bound_objects, without_approval
 from governance.ethics.terms import KINDS, Terms, parse_terms
 from governance.ethics.use import Use
+from governance.principals import SYSTEM
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from tests.governance.ethics.steps import ask, bind, subject
@@ -211,6 +213,19 @@ def test_only_in_these_regions(admin, approve):
     with pytest.raises(AccessDenied, match="us-east"):
         ask_point(admin, pool_region="us-east")
     with pytest.raises(AccessDenied, match="not known"):
+        ask_point(admin)
+
+
+@database
+def test_where_it_runs_counts_before_where_it_is_entered(admin, approve, monkeypatch):
+    approve({"kind": "region_only", "value": ["eu-central"]})
+    bind(admin.tenant_id, ARM)
+    with platform_scope(), transaction.atomic():
+        set_pool(principal=SYSTEM, name="private", kind="private", region="eu-central")
+        set_pool(principal=SYSTEM, name="cloud", kind="public", region="us-east")
+    ask_point(admin)
+    monkeypatch.setenv("OPENCLAW_POOL", "cloud")
+    with pytest.raises(AccessDenied, match="us-east"):
         ask_point(admin)
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 
-from governance.errors import AccessDenied
+from governance.errors import AccessDenied, Conflict
 from governance.ethics.models import Approval, Binding
 from governance.ethics.services import decide_approval, void_approvals
+from governance.ethics.use import Use
+from governance.oversight.tasking import decide_task
+from governance.oversight.withholding import Rejected, WaitsForAPerson
+from governance.principals import Role
 from governance.tenants.context import platform_scope, tenant_context
+from inference.registry import services as registry
 from inference.registry.models import ModelVersion
 from inference.rollouts.models import Endpoint
 from inference.rollouts.selectors import endpoint_snapshot
@@ -87,12 +92,69 @@ def test_what_it_brings_is_bound_to_the_approval_of_its_archive(install, org, pa
     assert arms(org) == [], "without its approval the version takes no traffic"
 
 
+def test_a_worker_that_dies_between_two_steps_leaves_nothing_usable_without_its_approval(
+    install, org, partner, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def die(**_arguments):
+        raise Killed
+
+    monkeypatch.setattr(completing, "create_endpoint", die)
+    with pytest.raises(Killed):
+        install()
+    with tenant_context(org.id), transaction.atomic():
+        version = ModelVersion.objects.get()
+        assert version.state == "ready"
+        assert Binding.objects.get().object_id == str(version.id)
+
+
+def test_a_failing_binding_leaves_no_version(install, org, monkeypatch):
+    monkeypatch.setattr(registry, "bind", lambda **_arguments: (_ for _ in ()).throw(Conflict("no")))
+    install()
+    with tenant_context(org.id), transaction.atomic():
+        assert not ModelVersion.objects.exists()
+
+
 def test_a_skill_without_an_approval_is_not_called(install, org, partner, keeper):
     submission = install()
     with platform_scope():
         void_approvals(principal=partner, subject=submission.ref, reason="A grave fault.")
     with tenant_context(org.id), pytest.raises(AccessDenied, match="needs an ethics approval"):
         invoke_skill(principal=keeper, name="double", payload={})
+
+
+def test_a_call_above_the_amount_waits_for_a_person_and_then_runs_once(install, org, keeper, principal_for):
+    install({"kind": "person_confirms_above", "value": 100})
+
+    def call(amount, n=21):
+        with tenant_context(org.id):
+            return invoke_skill(principal=keeper, name="double", payload={"number": n}, use=Use("", amount))
+
+    def say(task_id, answer):
+        clerk = principal_for(org, Role.DATA_SCIENTIST)
+        with tenant_context(org.id):
+            decide_task(principal=clerk, task_id=task_id, answer=answer, reason="as it should be")
+
+    assert call(100).output == {"number": 42}
+    with pytest.raises(WaitsForAPerson) as waiting:
+        call(101)
+    with pytest.raises(WaitsForAPerson) as again:
+        call(101)
+    assert waiting.value.task_id == again.value.task_id
+    say(waiting.value.task_id, "confirm")
+    with pytest.raises(WaitsForAPerson):
+        call(101, n=22)
+    with pytest.raises(WaitsForAPerson):
+        call(102)
+    assert call(101).output == {"number": 42}
+    with pytest.raises(WaitsForAPerson) as next_one:
+        call(101)
+    assert next_one.value.task_id != waiting.value.task_id, "a confirmation is for one run"
+    say(next_one.value.task_id, "reject")
+    with pytest.raises(Rejected, match="as it should be"):
+        call(101)
 
 
 def test_a_version_with_a_capped_share_gets_no_endpoint_of_its_own_but_its_share(install, org, keeper):
