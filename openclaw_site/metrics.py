@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from governance.audit.selectors import broken_chains
+from governance.oversight.selectors import escalated
 from governance.privilege.selectors import glass_alarms
 from governance.tenants.context import platform_scope
 from inference.serving.batch.metrics import BatchCollector
@@ -29,7 +30,7 @@ class SiteCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called at every scrape, in the request's thread."""
-        for part in (_queues, _workers, _submissions, _broken_glass, _broken_chains):
+        for part in (_queues, _workers, _submissions, _broken_glass, _broken_chains, _late_decisions):
             yield from _or_nothing(part)
 
     def describe(self) -> Iterable[Metric]:
@@ -69,6 +70,15 @@ def _broken_chains() -> Metric:
     )
     with platform_scope(), transaction.atomic():
         metric.add_metric([], broken_chains().count())
+    return metric
+
+
+def _late_decisions() -> Metric:
+    metric = GaugeMetricFamily(
+        "openclaw_oversight_escalated", "Decisions that a person did not take in time and that still wait."
+    )
+    with platform_scope(), transaction.atomic():
+        metric.add_metric([], escalated().count())
     return metric
 
 

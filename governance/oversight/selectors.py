@@ -31,6 +31,11 @@ def overdue() -> QuerySet[OversightTask]:
     return OversightTask.objects.filter(state__in=OPEN, due_at__lte=timezone.now(), escalated_at=None)
 
 
+def escalated(tenant_id: UUID | None = None) -> QuerySet[OversightTask]:
+    """What was not decided in time and still waits: for administrators and the ethics office, the latest first."""
+    return queue(tenant_id).filter(escalated_at__isnull=False)
+
+
 def rule_for(tenant_id: UUID, target_type: str, target_id: str) -> OversightRule | None:
     """The oversight rule of an endpoint or a skill."""
     return OversightRule.objects.filter(

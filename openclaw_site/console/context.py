@@ -14,6 +14,8 @@ from governance.access.principals import memberships_of
 from governance.access.requests import principal_of
 from governance.audit.models import ChainVerification
 from governance.audit.selectors import broken_chains
+from governance.oversight.policies import RESPONSIBLE
+from governance.oversight.selectors import escalated
 from governance.privilege.models import Elevation
 from governance.privilege.selectors import glass_alarms
 from governance.tenants.labels import role_label
@@ -43,6 +45,7 @@ class Shell:
     navigation: list[Group]
     alarms: list[Elevation]
     broken_chains: list[ChainVerification]
+    escalated: int = 0
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
@@ -51,7 +54,10 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 
 def build_shell(request: HttpRequest) -> Shell:
-    """Two queries: the person's memberships with their tenants, and open emergency access. An auditor's, three."""
+    """Two queries: the person's memberships with their tenants, and open emergency access.
+
+    A third for those who may see chains: which are broken; one for those whom overdue decisions go to: how many.
+    """
     principal = principal_of(request)
     if not principal.is_authenticated:
         return Shell(False, "", "", "", [], [], [], [])
@@ -70,4 +76,5 @@ def build_shell(request: HttpRequest) -> Shell:
         broken_chains=list(broken_chains()[:ALARMS_SHOWN])
         if decide(principal, "audit.chain.view").allow
         else [],
+        escalated=escalated().count() if principal.has_role(*RESPONSIBLE) else 0,
     )
