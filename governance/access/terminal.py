@@ -5,27 +5,50 @@ from __future__ import annotations
 import getpass
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from django.core.management.base import CommandParser
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from governance.access.principals import principal_for_user
 from governance.errors import InvalidInput
 from governance.principals import Factor, Principal, Signals
+from governance.tenants.context import RowScope, platform_scope, row_scope
 from governance.tenants.models import Tenant, User
 
 
-def person_at_terminal(username: str, tenant: Tenant) -> Principal:
+def person_at_terminal(username: str, tenant: Tenant | None) -> Principal:
     """The principal of somebody who knows their password; it is read from the terminal or standard input.
 
-    Raises InvalidInput when name or password is wrong, or the person is nobody in this tenant.
+    Raises InvalidInput in the same words whichever is wrong: the name, the password, or that they have a role there.
     """
     password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    with transaction.atomic():
+    with platform_scope(), transaction.atomic():
         user = User.objects.filter(username=username, is_active=True).first()
-        if user is None or not user.check_password(password):
-            raise InvalidInput("The name or the password is not right.")
-        signals = Signals(factor=Factor.PASSWORD, factor_at=time.time())
-        found = principal_for_user(user, tenant_id=tenant.id, signals=signals)
-    if found.tenant_id != tenant.id and not found.platform:
-        raise InvalidInput(f"{username} has no role in “{tenant.slug}”.")
-    return found
+        if user is not None and tenant is not None and user.check_password(password):
+            signals = Signals(factor=Factor.PASSWORD, factor_at=time.time())
+            found = principal_for_user(user, tenant_id=tenant.id, signals=signals)
+            if found.tenant_id == tenant.id or found.platform:
+                return found
+    raise InvalidInput(_("The name, the password or the organisation is not right."))
+
+
+def add_person(parser: CommandParser) -> None:
+    """The options that say who acts, and in which tenant."""
+    parser.add_argument("--as", dest="user", required=True, help="who does it; the password is read")
+    parser.add_argument("--tenant", required=True, help="the short name of the tenant in which they act")
+
+
+@contextmanager
+def acting_as(username: str, tenant_slug: str) -> Iterator[Principal]:
+    """The principal of somebody who knows their password, in their own rows and one transaction.
+
+    Raises InvalidInput as `person_at_terminal` does.
+    """
+    with platform_scope(), transaction.atomic():
+        tenant = Tenant.objects.filter(slug=tenant_slug).first()
+    found = person_at_terminal(username, tenant)
+    with row_scope(RowScope(found.tenant_id, found.platform)), transaction.atomic():
+        yield found

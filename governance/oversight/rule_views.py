@@ -1,4 +1,4 @@
-"""The page of oversight rules: which answers go to a person by themselves."""
+"""The page of one thing's oversight: which answers go to a person by themselves, and contesting a single one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.errors import InvalidInput
-from governance.oversight import ruling
+from governance.oversight import ruling, tasking
 from governance.oversight.models import OversightRule
 from governance.oversight.stops import TYPES
 from governance.refs import ObjectRef
@@ -58,9 +58,7 @@ def rules(request: HttpRequest) -> HttpResponse:
     """Every rule of the tenant; with `?type=&id=&label=` the form for one endpoint or skill."""
     principal = principal_of(request)
     require(principal, "oversight.task.view")
-    chosen = ObjectRef(
-        request.GET.get("type", ""), request.GET.get("id", ""), label=request.GET.get("label", "")[:200]
-    )
+    chosen = _chosen(request)
     known = OversightRule.objects.filter(target_type=chosen.type, target_id=chosen.id).first()
     form = RuleForm(request.POST or None, initial=_initial(known))
     if request.method == "POST":
@@ -81,8 +79,25 @@ def rules(request: HttpRequest) -> HttpResponse:
         "chosen": chosen if TYPES.get(chosen.type) else None,
         "form": form,
         "may_manage": decide(principal, "oversight.rule.manage").allow,
+        "may_contest": decide(principal, "oversight.task.open").allow,
     }
     return render(request, "oversight/rules.html", context)
+
+
+@require_POST
+def contest(request: HttpRequest) -> HttpResponse:
+    """Put one decision of the endpoint or skill before a person."""
+    chosen = _chosen(request)
+    if TYPES.get(chosen.type) is None or not chosen.id:
+        raise InvalidInput(_("Say which endpoint or skill decided."))
+    task = tasking.contest(
+        principal=principal_of(request),
+        subject=chosen,
+        decision_id=request.POST.get("decision", ""),
+        reason=request.POST.get("reason", ""),
+    )
+    messages.success(request, _("Contested. Somebody else will look at it."))
+    return HttpResponseRedirect(reverse("oversight-task", args=[task.id]))
 
 
 @require_POST
@@ -91,6 +106,11 @@ def remove(request: HttpRequest, rule_id: UUID) -> HttpResponse:
     ruling.remove_rule(principal=principal_of(request), rule_id=rule_id)
     messages.success(request, _("Removed."))
     return HttpResponseRedirect(reverse("oversight-rules"))
+
+
+def _chosen(request: HttpRequest) -> ObjectRef:
+    asked = request.GET
+    return ObjectRef(asked.get("type", ""), asked.get("id", "")[:100], label=asked.get("label", "")[:200])
 
 
 def _initial(rule: OversightRule | None) -> dict[str, object]:

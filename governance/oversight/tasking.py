@@ -110,6 +110,24 @@ def open_task(
     return task
 
 
+def contest(*, principal: Principal, subject: ObjectRef, decision_id: str, reason: str) -> OversightTask:
+    """Put one decision of a machine before a person, because somebody contests it. Idempotent while that is open."""
+    if principal.tenant_id is None:
+        raise InvalidInput(_("A task belongs to an organisation; choose one."))
+    if not decision_id.strip():
+        raise InvalidInput(_("Give the number of the decision; it came with the machine's answer."))
+    if len(reason.strip()) < 10:
+        raise InvalidInput(_("Say in at least 10 characters what is wrong with the decision."))
+    return open_task(
+        principal=principal,
+        subject=subject,
+        cause=Cause.CONTESTED,
+        tenant_id=principal.tenant_id,
+        decision_id=decision_id.strip(),
+        facts={_("contested because"): reason.strip()},
+    )
+
+
 @transaction.atomic
 def claim_task(*, principal: Principal, task_id: UUID) -> OversightTask:
     """Say that one looks at it, so that nobody else does."""

@@ -75,6 +75,13 @@ def key() -> None:
     raise SystemExit(run_django("ethics_key"))
 
 
+@ethics.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def act(arguments: tuple[str, ...]) -> None:
+    """Decide, supply evidence, and keep incidents, as a person who gives their password (see --help)."""
+    raise SystemExit(run_django("ethics_act", *arguments))
+
+
 @ethics.command("verify-bundle")
 @click.argument("file", type=FILE)
 @click.option(

@@ -156,6 +156,34 @@ def test_what_is_late_is_escalated_once(developer):
         assert AuditEntry.objects.filter(action="oversight.task.escalate").count() == 1
 
 
+def test_what_is_escalated_is_taken_from_who_sat_on_it_and_told_to_those_in_charge(
+    developer, clerk, second, principal_for, org, valkey
+):
+    task = put(developer, due_in=timedelta(minutes=1))
+    with acting(clerk):
+        tasking.claim_task(principal=clerk, task_id=task.id)
+    with platform_scope(), transaction.atomic():
+        OversightTask.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    admin = principal_for(org, Role.TENANT_ADMIN)
+    bar = "not taken by a person in time"
+
+    def page(principal):
+        browser = Client()
+        browser.force_login(
+            User.objects.get(pk=principal.user_id), backend="django.contrib.auth.backends.ModelBackend"
+        )
+        return browser.get("/console/oversight/").content.decode()
+
+    assert bar not in page(admin)
+    assert tasking.escalate_overdue() == 1
+    shown = page(admin)
+    assert bar in shown
+    assert "escalated" in shown
+    assert bar not in page(clerk)
+    decide(second, task)
+    assert bar not in page(admin)
+
+
 def test_a_rule_says_what_is_asked_and_when(principal_for, org, developer):
     admin = principal_for(org, Role.TENANT_ADMIN)
     given = {
@@ -260,6 +288,20 @@ def test_a_rule_is_set_and_removed_on_the_page_and_over_rest(org, principal_for,
     assert other.post(address, given).status_code == 403
     assert "Grant it?" in browser.post(address, given, follow=True).content.decode()
     assert "errorlist" in browser.post(address, given | {"confidence_below": "7"}).content.decode()
+    query = address.partition("?")[2]
+    contested = other.post(
+        f"/console/oversight/contest/?{query}",
+        {"decision": "request-5", "reason": "it read the wrong income"},
+        follow=True,
+    ).content.decode()
+    assert "it read the wrong income" in contested
+    assert "somebody else must decide" in contested
+    assert "Number of the decision" in other.get(address).content.decode()
+    assert (
+        other.post(f"/console/oversight/contest/?{query}", {"decision": "5", "reason": "no"}).status_code
+        == 400
+    )
+    assert other.post("/console/oversight/contest/", {"decision": "5"}).status_code == 400
     row = browser.get("/api/v1/oversight-rules/").json()["results"][0]
     assert (row["question"], row["options"], row["confidence_below"]) == ("Grant it?", ["yes", "no"], 0.8)
     body = {

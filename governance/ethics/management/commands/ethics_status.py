@@ -21,10 +21,12 @@ class Command(BaseCommand):
         with platform_scope(), transaction.atomic():
             for approval in selectors.queue():
                 lacking = ", ".join(item.label for item in selectors.missing(approval)) or "nothing missing"
-                self.stdout.write(f"waiting  {approval} · {approval.get_risk_class_display()} · {lacking}")
+                self.stdout.write(
+                    f"waiting  {approval} · {approval.get_risk_class_display()} · {lacking} · {approval.id}"
+                )
             for approval in selectors.expiring():
                 self.stdout.write(f"ends     {approval} · {approval.expires_at:%Y-%m-%d}")
             for incident in selectors.overdue_incidents(Incident.objects.order_by("report_due_at")):
                 self.stdout.write(
-                    f"late     {incident} · report was due {incident.report_due_at:%Y-%m-%d %H:%M}"
+                    f"late     {incident} · report was due {incident.report_due_at:%Y-%m-%d %H:%M} · {incident.id}"
                 )
