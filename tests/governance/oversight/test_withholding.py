@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from governance.audit.models import AuditEntry
+from governance.data import erasers
 from governance.errors import AccessDenied, Conflict, NotFound, TooLarge
 from governance.oversight import services, tasking, withholding
+from governance.oversight.erasing import WITHHELD
 from governance.oversight.models import OversightTask, Withheld
 from governance.oversight.withholding import Content, Lapsed, Rejected, WaitsForAPerson
 from governance.principals import Role
@@ -182,6 +184,21 @@ def test_who_asked_withdraws_it_and_it_is_never_given(developer):
     with acting(developer):
         tasking.withdraw_task(principal=developer, task_id=task.id, reason="no longer needed")
     assert content_of(task) is None
+    with pytest.raises(Lapsed):
+        fetch(developer, task)
+
+
+def test_an_erasure_of_all_that_is_kept_about_a_caller_takes_it_along(developer, clerk):
+    task, other = keep(developer), keep(clerk, number="request-2")
+    with acting(developer):
+        found = [
+            place for place in erasers.places_of(developer.id, developer.tenant_id) if place.type == WITHHELD
+        ]
+        assert [place.id for place in found] == [str(task.id)]
+        assert erasers.erase(found[0], developer.tenant_id).outcome == "erased"
+        assert erasers.erase(found[0], developer.tenant_id).outcome == "nothing"
+    assert content_of(task) is None
+    assert content_of(other) is not None
     with pytest.raises(Lapsed):
         fetch(developer, task)
 
