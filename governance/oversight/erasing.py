@@ -58,7 +58,7 @@ def _find_withheld(subject: str, tenant_id: UUID) -> Iterable[ObjectRef]:
 def _erase_withheld(target: ObjectRef, tenant_id: UUID) -> Handled:
     rows = OversightTask.objects.select_for_update(of=("self",)).filter(tenant_id=tenant_id)
     tasks = list(rows.filter(Q(pk=target.id) | Q(appeal_of=target.id)).order_by("id"))
-    kept = Withheld.objects.filter(tenant_id=tenant_id, task_id=target.id, content__isnull=False)
+    kept = Withheld.objects.filter(tenant_id=tenant_id, task_id=UUID(target.id), content__isnull=False)
     if not kept.update(content=None):
         return Handled(Outcome.NOTHING, _("it is not there any more"))
     for task in tasks:

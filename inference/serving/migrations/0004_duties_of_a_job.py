@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("serving", "0002_row_security"),
+        ("serving", "0003_sealed_results"),
     ]
 
     operations = [
