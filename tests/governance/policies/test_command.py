@@ -109,4 +109,5 @@ def test_why_something_was_refused(openclaw, org, principal_for):
     told = openclaw("anna", "why", listed.split()[0]).output
     assert "None of the roles that were held allows this action." in told
     assert "missing: One of the roles" in told
+    recorder.flush()
     assert "allowed" in openclaw("anna", "decisions", "--all").output
