@@ -383,6 +383,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"queue": "default", "expires": 60.0},
     },
+    "oversight.lapse_withheld": {
+        "task": "oversight.lapse_withheld",
+        "schedule": 60.0,
+        "options": {"queue": "default", "expires": 60.0},
+    },
     "privilege.end_due": {
         "task": "privilege.end_due",
         "schedule": 10.0,

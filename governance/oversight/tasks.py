@@ -8,6 +8,11 @@ from governance.tenants.tasks import TenantTask
 
 @shared_task(name="oversight.escalate_overdue", base=TenantTask)
 def escalate_overdue() -> None:
-    """Tell administrators what nobody decided in time, and end what is withheld no longer."""
+    """Tell administrators what nobody decided in time."""
     tasking.escalate_overdue()
+
+
+@shared_task(name="oversight.lapse_withheld", base=TenantTask)
+def lapse_withheld() -> None:
+    """End what nobody confirmed in time, and what is kept no longer."""
     withholding.lapse_withheld()
