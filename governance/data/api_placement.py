@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from governance.access.requests import principal_of
 from governance.data import erasing, pools
 from governance.data import serializers as forms
-from governance.data.models import ComputePool, Erasure, PlacementRecord
+from governance.data.models import BurstPolicy, ComputePool, Erasure, PlacementRecord
 from governance.data.trial import try_placement
 
 
@@ -36,6 +36,44 @@ class ComputePoolViewSet(
             principal=principal, tenant_id=pools.own_tenant(principal), **given.validated_data
         )
         return Response(forms.ComputePoolSerializer(pool).data)
+
+
+class BurstRuleViewSet(viewsets.GenericViewSet[BurstPolicy]):
+    """Burst rules in use. They are the platform's, and every tenant may read them."""
+
+    decisions = {"list": "data.placement.view", "create": "data.pool.manage"}
+    queryset = BurstPolicy.objects.none()
+    serializer_class = forms.BurstSerializer
+
+    @extend_schema(responses=forms.BurstSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """The rules in use, by workload."""
+        page = self.paginate_queryset(sorted(pools.bursts().values(), key=lambda rule: rule.workload))  # type: ignore[arg-type,type-var]
+        return self.get_paginated_response([self._body(rule) for rule in page or ()])
+
+    @extend_schema(request=forms.BurstSerializer, responses=forms.BurstSerializer)
+    def create(self, request: Request) -> Response:
+        """Set the rule of a workload, or (`enabled` false) put it out of use."""
+        given = forms.BurstSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        wanted = given.validated_data
+        rule = pools.set_burst(
+            principal=principal_of(request),
+            workload=wanted["workload"],
+            threshold=wanted["threshold"],
+            pool_name=wanted["pool"],
+            enabled=wanted["enabled"],
+        )
+        return Response(self._body(rule))
+
+    def _body(self, rule: pools.Burst | BurstPolicy) -> dict[str, Any]:
+        enabled = rule.enabled if isinstance(rule, BurstPolicy) else True
+        return {
+            "workload": rule.workload,
+            "threshold": rule.threshold,
+            "pool": str(rule.pool),
+            "enabled": enabled,
+        }
 
 
 class PlacementViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[PlacementRecord]):

@@ -19,6 +19,7 @@ from governance.audit.services import platform_tenant_id
 from governance.data import erasing, pools
 from governance.data.models import ComputePool, Erasure, PlacementRecord
 from governance.data.receipts import is_genuine
+from governance.data.trial import Verdict, try_placement
 from governance.data.words import KIND_NAMES, LABEL_TONES
 from governance.errors import InvalidInput, NotFound
 from governance.tenants.models import Tenant
@@ -57,6 +58,8 @@ def placement(request: HttpRequest) -> HttpResponse:
         "tones": LABEL_TONES,
         "workloads": movable_workloads(),
         "may_manage": decide(principal, "data.pool.manage", tenant_id=house).allow,
+        "trial": _trial(request),
+        "asked": {name: request.GET.get(name, "") for name in ("asset", "purpose", "workload")},
         "may_describe": decide(principal, "data.pool.manage").allow,
         "own_slug": "" if principal.platform or principal.tenant_id is None else _slug(principal.tenant_id),
     }
@@ -188,6 +191,22 @@ def _erasure_context(request: HttpRequest, erasure_id: UUID) -> dict[str, Any]:
         "genuine": bool(found.receipt and found.signature and is_genuine(found.receipt, found.signature)),
         "may_request": decide(principal_of(request), "data.erasure.request", found).allow,
     }
+
+
+def _trial(request: HttpRequest) -> Verdict | str | None:
+    """Where work on the asset of the address would run; a sentence where that cannot be said, None if nobody asked."""
+    asset = request.GET.get("asset", "").strip()
+    if not asset:
+        return None
+    try:
+        return try_placement(
+            principal=principal_of(request),
+            asset_ids=[UUID(asset)],
+            workload=request.GET.get("workload", "batch")[:60],
+            purpose=request.GET.get("purpose", "").strip()[:100],
+        )
+    except (ValueError, NotFound):
+        return _("There is no such asset.")
 
 
 def _slug(tenant_id: UUID) -> str:

@@ -165,6 +165,15 @@ class ComputePoolSerializer(serializers.ModelSerializer[ComputePool]):
         extra_kwargs: ClassVar[dict[str, Any]] = {"name": {"validators": []}}
 
 
+class BurstSerializer(serializers.Serializer[Any]):
+    """From `threshold` waiting messages on, work of the workload that may move goes to the public pool `pool`."""
+
+    workload = serializers.CharField(max_length=60)
+    threshold = serializers.IntegerField(min_value=0)
+    pool = serializers.CharField(max_length=104)
+    enabled = serializers.BooleanField(default=True)
+
+
 class PlacementRecordSerializer(serializers.ModelSerializer[PlacementRecord]):
     """What was decided about pieces of work; without a pool they were refused, by `rule`."""
 

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from governance.data import datasets, pools, services
+from governance.data import datasets, loosening, pools, services
 from governance.data.erasing import request_erasure, run_erasure
 from governance.data.models import Asset, Dataset, Declassification, Erasure, LineageEdge
 from governance.data.placement import Work, place
@@ -298,6 +298,64 @@ def test_the_commands(in_org, version, dataset):
     ):
         with pytest.raises(CommandError):
             command(*bad)
+
+
+def test_the_commands_of_datasets_pools_and_erasures(in_org, principal_for):
+    assert "OPENCLAW_POOL=cloud." in command("set-pool", "cloud", "public", "--region=eu")
+    assert "OPENCLAW_POOL=bank.ward." in command(
+        "set-pool", "ward", "edge", "--tenant=bank", "--certified=hipaa"
+    )
+    assert "batch > 9" in command("set-burst", "batch", "9", "cloud")
+    listed = {row["address"]: row for row in json.loads(command("pools", "--tenant=bank", "--json"))}
+    assert set(listed) == {"private", "bank.ward", "cloud"}
+    assert listed["cloud"]["burst"] == "batch > 9"
+    register = ("register", "scans", "s3://ward/scans", "--tenant=bank", "--held-at=bank.ward", "--region=eu")
+    asset_id = command(*register, "--label=restricted", "--subject=health").rstrip(".\n").split()[-1]
+    assert json.loads(command("datasets", "--tenant=bank", "--json"))[0]["held at"] == "bank.ward"
+    assert "Kept" in command("describe", asset_id, "--purpose=research", "--retention-days=30")
+    loosening.request_declassification(
+        principal=principal_for(in_org, Role.TENANT_ADMIN), asset_id=UUID(asset_id), purpose="", reason="open"
+    )
+    assert "research" in command("requests", "--tenant=bank")
+    made = request_erasure(
+        principal=principal_for(in_org, Role.TENANT_ADMIN), kind="asset", reference=asset_id, reason="asked"
+    )
+    with pytest.raises(CommandError):
+        command("receipt", str(made.id))
+    run_erasure(made.id)
+    assert "by_hand" in command("erasures", str(made.id))
+    assert "incomplete" in command("erasures", "--tenant=bank")
+    assert json.loads(command("receipt", str(made.id)))["receipt"]["state"] == "incomplete"
+    assert "tried again" in command("retry-erasure", str(made.id))
+    assert "stopped" in command("cancel-erasure", str(made.id), "--reason=wrong one")
+    for bad in (
+        ("set-burst", "checks", "1", "cloud"),
+        ("describe", asset_id, "--region=us"),
+        ("erasures", str(uuid7())),
+        ("retry-erasure", str(made.id), "--tenant=platform"),
+        ("register", "x", "no address", "--tenant=bank"),
+    ):
+        with pytest.raises(CommandError):
+            command(*bad)
+
+
+def test_burst_rules_and_a_trial_have_faces(platform, in_org, admin, member, dataset):
+    keeper = browser(member(platform, Role.PLATFORM_ADMIN))
+    with platform_scope():
+        pools.set_pool(principal=SYSTEM, name="cloud", kind="public")
+    rule = {"workload": "batch", "threshold": 7, "pool": "cloud"}
+    address = "/api/v1/burst-rules/"
+    assert admin.post(address, rule, content_type="application/json").status_code == 403
+    assert keeper.post(address, rule, content_type="application/json").json() == rule | {"enabled": True}
+    bad = keeper.post(address, rule | {"workload": "default"}, content_type="application/json")
+    assert bad.json()["type"] == "urn:openclaw:problem:workload-stays-home"
+    assert admin.get(address).json()["results"] == [rule | {"enabled": True}]
+    page = admin.get(reverse("data-placement"), {"asset": str(dataset.asset_id)}).content.decode()
+    assert "It would run in private, by the queue batch." in page
+    assert "openclaw.confidential-never-in-public" in page
+    for unknown in ("x", str(uuid7())):
+        answer = admin.get(reverse("data-placement"), {"asset": unknown})
+        assert (answer.status_code, "There is no such asset." in answer.content.decode()) == (200, True)
 
 
 def test_nothing_in_the_product_sends_a_message_but_enqueue():

@@ -15,11 +15,12 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from governance.data import erasing, lineage, selectors, services
-from governance.data.models import Asset, Erasure
+from governance.data import datasets, erasing, lineage, pools, selectors, services
+from governance.data.labels import Limits
+from governance.data.models import Asset, ComputePool, Declassification, Erasure
 from governance.data.replay import Layout, as_table, replay_day
 from governance.data.trial import try_placement
-from governance.errors import DomainError
+from governance.errors import DomainError, NotFound
 from governance.principals import SYSTEM, Principal
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Tenant
@@ -52,12 +53,52 @@ class Command(BaseCommand):
         erase.add_argument("reference")
         erase.add_argument("--subject", action="store_true", help="the reference is a data subject's key")
         erase.add_argument("--reason", required=True)
+        datasets_ = steps.add_parser("datasets", help="list registered datasets")
+        register = steps.add_parser("register", help="register data that stays where it is, by its address")
+        register.add_argument("name")
+        register.add_argument("location", help="for example s3://bucket/path")
+        register.add_argument("--digest", default="", help="SHA-256 of the content")
+        register.add_argument("--held-at", default="", help="address of the pool beside which it lies")
+        register.add_argument("--label", default="internal")
+        register.add_argument("--subject", action="append", default=[])
+        describe = steps.add_parser("describe", help="make what is written about an asset stricter")
+        describe.add_argument("asset", type=UUID)
+        describe.add_argument("--licence", default=None)
+        for each in (register, describe):
+            each.add_argument("--purpose", default=None)
+            each.add_argument("--region", default=None)
+            each.add_argument("--retention-days", type=int, default=None)
+        wishes = steps.add_parser(
+            "requests", help="list requests to loosen something; two people decide them"
+        )
+        erasures = steps.add_parser("erasures", help="list erasures, or show one with its places")
+        erasures.add_argument("erasure", nargs="?", type=UUID)
+        retry = steps.add_parser("retry-erasure", help="try again what needed a person")
+        cancel = steps.add_parser("cancel-erasure", help="stop one; what is erased stays erased")
+        cancel.add_argument("--reason", required=True)
+        receipt = steps.add_parser("receipt", help="print the signed receipt of an erasure as JSON")
+        for each in (retry, cancel, receipt):
+            each.add_argument("erasure", type=UUID)
+        pools_ = steps.add_parser("pools", help="list compute pools and burst rules")
+        pool = steps.add_parser("set-pool", help="describe a pool; with --tenant, one of that tenant's own")
+        pool.add_argument("name")
+        pool.add_argument("kind", choices=ComputePool.Kind.values)
+        pool.add_argument("--region", default="")
+        pool.add_argument("--certified", action="append", default=[], help="for example hipaa")
+        pool.add_argument("--capacity", type=int, default=60, help="tasks a minute")
+        pool.add_argument("--off", action="store_true", help="take it out of use")
+        burst = steps.add_parser("set-burst", help="from which queue length on what may move goes public")
+        burst.add_argument("workload")
+        burst.add_argument("threshold", type=int)
+        burst.add_argument("pool", help="a public pool of the platform")
+        burst.add_argument("--off", action="store_true", help="take it out of use")
         replay = steps.add_parser("replay-day", help="what would have run where on a recorded day")
         replay.add_argument("--date", type=date.fromisoformat, default=None, help="UTC; default: today")
         replay.add_argument("--pool-file", default="", help="JSON with pools and burst rules to assume")
-        for each in (assets, walk, place, replay):
+        more = (datasets_, register, describe, wishes, erasures, retry, cancel, receipt, pools_, pool, burst)
+        for each in (assets, walk, place, replay, datasets_, wishes, erasures, pools_):
             each.add_argument("--json", action="store_true")
-        for each in (assets, label, walk, place, erase, replay):
+        for each in (assets, label, walk, place, erase, replay, *more):
             each.add_argument("--tenant", default="", help="short name of the tenant")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -127,7 +168,147 @@ class Command(BaseCommand):
             reason=options["reason"],
             tenant_id=principal.tenant_id,
         )
-        self.stdout.write(f"Queued as {made.id}; its progress and receipt are in the console under Erasures.")
+        self.stdout.write(f"Queued as {made.id}; `openclaw data erasures {made.id}` shows its progress.")
+
+    def _datasets(self, principal: Principal, options: dict[str, Any]) -> None:
+        rows = selectors.visible_datasets(principal).order_by("name")
+        if principal.tenant_id:
+            rows = rows.filter(tenant_id=principal.tenant_id)
+        self._show(
+            options,
+            [
+                {
+                    **_asset(row.asset),
+                    "kept as": row.kind,
+                    "where": row.location or row.filename,
+                    "held at": row.held_at.address if row.held_at else pools.HOME_POOL,
+                }
+                for row in rows[: selectors.MAX_SEARCH]
+            ],
+        )
+
+    def _register(self, principal: Principal, options: dict[str, Any]) -> None:
+        made = datasets.reference_dataset(
+            principal=principal,
+            name=options["name"],
+            location=options["location"],
+            digest=options["digest"],
+            held_at=options["held_at"],
+            label=options["label"],
+            subjects=options["subject"],
+            purpose=options["purpose"] or "",
+            region=options["region"] or "",
+            retention_days=options["retention_days"],
+        )
+        self.stdout.write(f"Registered; its asset is {made.asset_id}.")
+
+    def _describe(self, principal: Principal, options: dict[str, Any]) -> None:
+        services.describe_asset(
+            principal=principal,
+            asset_id=options["asset"],
+            purpose=options["purpose"],
+            region=options["region"],
+            licence=options["licence"],
+            retention_days=options["retention_days"],
+        )
+        self.stdout.write("Kept.")
+
+    def _requests(self, principal: Principal, options: dict[str, Any]) -> None:
+        rows = Declassification.objects.select_related("asset", "requested_by").filter(
+            state=Declassification.State.REQUESTED
+        )
+        if principal.tenant_id:
+            rows = rows.filter(tenant_id=principal.tenant_id)
+        self._show(
+            options,
+            [
+                {
+                    "id": str(row.id),
+                    "asset": row.asset.name,
+                    "from": _limits(row.present, row.from_retention_days),
+                    "to": _limits(row.wanted, row.to_retention_days),
+                    "asked by": str(row.requested_by),
+                    "reason": row.reason,
+                }
+                for row in rows[: selectors.MAX_SEARCH]
+            ],
+        )
+
+    def _erasures(self, principal: Principal, options: dict[str, Any]) -> None:
+        if options["erasure"]:
+            found = self._erasure(principal, options)
+            if not options["json"]:
+                self.stdout.write(f"{found}: {found.state}")
+            names = ("name", "type", "outcome", "reason", "confirmed_by_label")
+            self._show(options, list(found.places.order_by("depth", "id").values(*names)))
+            return
+        rows = Erasure.objects.all()
+        if principal.tenant_id:
+            rows = rows.filter(tenant_id=principal.tenant_id)
+        self._show(options, list(rows.values("id", "kind", "reference", "state")[: selectors.MAX_SEARCH]))
+
+    def _retry_erasure(self, principal: Principal, options: dict[str, Any]) -> None:
+        erasing.retry_erasure(principal=principal, erasure_id=self._erasure(principal, options).id)
+        self.stdout.write("It is tried again.")
+
+    def _cancel_erasure(self, principal: Principal, options: dict[str, Any]) -> None:
+        found = self._erasure(principal, options)
+        erasing.cancel_erasure(principal=principal, erasure_id=found.id, reason=options["reason"])
+        self.stdout.write("It is stopped; what is erased stays erased.")
+
+    def _receipt(self, principal: Principal, options: dict[str, Any]) -> None:
+        found = self._erasure(principal, options)
+        if found.receipt is None:
+            raise CommandError("The erasure has no receipt yet.")
+        body = {"receipt": found.receipt, "sha256": found.receipt_digest, "signature": found.signature}
+        self.stdout.write(json.dumps(body, indent=1, sort_keys=True))
+
+    def _pools(self, principal: Principal, options: dict[str, Any]) -> None:
+        known = pools.pools_for(principal.tenant_id)
+        rules = {rule.pool: f"{rule.workload} > {rule.threshold}" for rule in pools.bursts().values()}
+        self._show(
+            options,
+            [
+                {
+                    "address": pool.name,
+                    "kind": pool.kind,
+                    "region": pool.region or "-",
+                    "certified for": "+".join(pool.certified_for) or "-",
+                    "tasks a minute": pool.capacity,
+                    "burst": rules.get(pool.name, "-"),
+                }
+                for pool in known
+            ],
+        )
+
+    def _set_pool(self, principal: Principal, options: dict[str, Any]) -> None:
+        pool = pools.set_pool(
+            principal=principal,
+            name=options["name"],
+            kind=options["kind"],
+            region=options["region"],
+            certified_for=options["certified"],
+            capacity=options["capacity"],
+            enabled=not options["off"],
+            tenant_id=principal.tenant_id,
+        )
+        self.stdout.write(f"Described; its workers run with OPENCLAW_POOL={pool.address}.")
+
+    def _set_burst(self, principal: Principal, options: dict[str, Any]) -> None:
+        rule = pools.set_burst(
+            principal=principal,
+            workload=options["workload"],
+            threshold=options["threshold"],
+            pool_name=options["pool"],
+            enabled=not options["off"],
+        )
+        self.stdout.write(f"Set: {rule}.")
+
+    def _erasure(self, principal: Principal, options: dict[str, Any]) -> Erasure:
+        found = Erasure.objects.filter(pk=options["erasure"]).first()
+        if found is None or (principal.tenant_id and found.tenant_id != principal.tenant_id):
+            raise NotFound("There is no such erasure.")
+        return found
 
     def _replay_day(self, principal: Principal, options: dict[str, Any]) -> None:
         path = options["pool_file"]
@@ -176,6 +357,17 @@ def _principal(slug: str) -> Principal:
     if tenant is None:
         raise CommandError(f"There is no tenant “{slug}”.")
     return replace(SYSTEM, tenant_id=tenant.id, label="an operator at the command line")
+
+
+def _limits(limits: Limits, days: int | None) -> str:
+    said = (
+        limits.label,
+        "+".join(limits.subjects),
+        limits.region,
+        limits.purpose,
+        f"{days} days" if days else "",
+    )
+    return ", ".join(part for part in said if part)
 
 
 def _asset(asset: Asset) -> dict[str, Any]:
