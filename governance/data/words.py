@@ -19,4 +19,7 @@ KIND_NAMES = {
     "catalog.pluginversion": _("plugin version"),
     "ethics.approval": _("ethics approval"),
     "audit.log": _("audit log"),
+    "oversight.oversighttask": _("oversight task"),
+    "tenants.user": _("account"),
+    "identity.usersessions": _("sessions"),
 }
