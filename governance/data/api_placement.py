@@ -43,13 +43,14 @@ class BurstRuleViewSet(viewsets.GenericViewSet[BurstPolicy]):
 
     decisions = {"list": "data.placement.view", "create": "data.pool.manage"}
     queryset = BurstPolicy.objects.none()
+    pagination_class = None
     serializer_class = forms.BurstSerializer
 
     @extend_schema(responses=forms.BurstSerializer(many=True))
     def list(self, request: Request) -> Response:
         """The rules in use, by workload."""
-        page = self.paginate_queryset(sorted(pools.bursts().values(), key=lambda rule: rule.workload))  # type: ignore[arg-type,type-var]
-        return self.get_paginated_response([self._body(rule) for rule in page or ()])
+        rules = sorted(pools.bursts().values(), key=lambda rule: rule.workload)
+        return Response([self._body(rule) for rule in rules])
 
     @extend_schema(request=forms.BurstSerializer, responses=forms.BurstSerializer)
     def create(self, request: Request) -> Response:

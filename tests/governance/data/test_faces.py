@@ -349,7 +349,7 @@ def test_burst_rules_and_a_trial_have_faces(platform, in_org, admin, member, dat
     assert keeper.post(address, rule, content_type="application/json").json() == rule | {"enabled": True}
     bad = keeper.post(address, rule | {"workload": "default"}, content_type="application/json")
     assert bad.json()["type"] == "urn:openclaw:problem:workload-stays-home"
-    assert admin.get(address).json()["results"] == [rule | {"enabled": True}]
+    assert admin.get(address).json() == [rule | {"enabled": True}]
     page = admin.get(reverse("data-placement"), {"asset": str(dataset.asset_id)}).content.decode()
     assert "It would run in private, by the queue batch." in page
     assert "openclaw.confidential-never-in-public" in page

@@ -245,7 +245,11 @@ class Command(BaseCommand):
         rows = Erasure.objects.all()
         if principal.tenant_id:
             rows = rows.filter(tenant_id=principal.tenant_id)
-        self._show(options, list(rows.values("id", "kind", "reference", "state")[: selectors.MAX_SEARCH]))
+        shown = [
+            {"id": str(row.id), "what": row.kind, "reference": row.reference, "state": row.state}
+            for row in rows[: selectors.MAX_SEARCH]
+        ]
+        self._show(options, shown)
 
     def _retry_erasure(self, principal: Principal, options: dict[str, Any]) -> None:
         erasing.retry_erasure(principal=principal, erasure_id=self._erasure(principal, options).id)
