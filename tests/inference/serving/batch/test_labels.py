@@ -12,16 +12,20 @@ from django.utils import timezone
 from governance.audit.models import AuditEntry
 from governance.data import pools, services
 from governance.data.erasing import request_erasure, run_erasure
+from governance.data.flow import LimitsClash
 from governance.data.lineage import resolve
 from governance.data.models import Asset, PlacementRecord
+from governance.data.people import ERASED, pseudonym
 from governance.data.placement import PlacementRefused
 from governance.data.placement_log import log
 from governance.errors import InvalidInput
+from governance.ethics.use import Use
 from governance.ids import uuid7
 from governance.principals import SYSTEM, Role
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.tasks import HEADER
+from inference.registry.cataloguing import version_ref
 from inference.rollouts.models import OutcomeRecord
 from inference.serving.batch import files, progress
 from inference.serving.batch.cataloguing import INPUT, RESULT, input_ref
@@ -130,19 +134,24 @@ def test_placements_of_a_job_are_recorded_and_an_edge_pool_gets_its_queue(admin,
     assert asset(RESULT, made).region == "ward"
 
 
-def test_an_erasure_of_the_input_stops_the_job_and_removes_its_files(admin, endpoint):
+def test_an_erasure_of_the_input_stops_the_job_and_removes_its_files(
+    admin, endpoint, django_capture_on_commit_callbacks
+):
     made = job(admin)
     erasure = request_erasure(
         principal=admin, kind="asset", reference=str(asset(INPUT, made).id), reason="asked"
     )
-    run_erasure(erasure.id)
+    with django_capture_on_commit_callbacks(execute=True):
+        run_erasure(erasure.id)
     made.refresh_from_db()
     assert made.state == BatchJob.State.CANCELLED
     assert not files.input_path(made).exists()
     assert asset(INPUT, made).erased_at is not None
 
 
-def test_everything_about_a_caller_is_found_and_a_prediction_leads_to_its_version(admin, endpoint, org):
+def test_everything_about_a_caller_is_found_and_a_prediction_leads_to_its_version(
+    admin, endpoint, org, django_capture_on_commit_callbacks
+):
     made = job(admin)
     request = str(uuid7())
     arm = endpoint.arms.get()
@@ -162,12 +171,35 @@ def test_everything_about_a_caller_is_found_and_a_prediction_leads_to_its_versio
     trace = resolve("prediction", request, org.id)
     assert trace.target == ObjectRef.of(arm.model_version, digest=arm.model_version.sha256)
     erasure = request_erasure(principal=admin, kind="subject", reference=admin.id, reason="left us")
-    run_erasure(erasure.id)
+    with django_capture_on_commit_callbacks(execute=True):
+        run_erasure(erasure.id)
     assert not OutcomeRecord.objects.filter(principal_id=admin.id).exists()
-    assert set(erasure.places.values_list("type", flat=True)) == {
+    assert set(erasure.places.values_list("type", flat=True)) >= {
         "audit.log",
         "rollouts.outcomes",
+        "serving.batchjob.created_by_id",
+        "tenants.user",
         INPUT,
         RESULT,
     }
+    made.refresh_from_db()
+    assert made.created_by_id == pseudonym(admin.id, org.id)
+    assert made.created_by_label == ERASED
     assert not files.input_path(made).exists()
+
+
+def test_a_job_on_restricted_data_of_one_purpose_states_it_and_what_is_uploaded_for_one_is_kept_for_it(
+    admin, endpoint, org
+):
+    made = job(admin, use=Use("fraud"))
+    assert asset(INPUT, made).purpose == asset(RESULT, made).purpose == "fraud"
+    version = version_ref(made.model_version)
+    services.register_asset(
+        principal=SYSTEM, target=version, tenant_id=org.id, label="restricted", purpose="fraud"
+    )
+    with pytest.raises(PlacementRefused) as refused:
+        job(admin)
+    assert refused.value.rule == "openclaw.restricted-data-needs-a-stated-purpose"
+    with pytest.raises(LimitsClash):
+        job(admin, use=Use("credit"))
+    assert job(admin, use=Use("fraud")).state == BatchJob.State.QUEUED
