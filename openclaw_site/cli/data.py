@@ -10,6 +10,19 @@ from openclaw_site.cli.manage import run_django
 
 tenant_option = click.option("--tenant", default="", help="Short name of the tenant.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+PASSED_ON = {
+    "datasets": "List registered datasets.",
+    "register": "Register data that stays where it is, by its address.",
+    "describe": "Make what is written about an asset stricter; loosening it takes two people in the console.",
+    "requests": "List requests to loosen something.",
+    "erasures": "List erasures, or show one with its places.",
+    "retry-erasure": "Try again what needed a person.",
+    "cancel-erasure": "Stop an erasure; what is erased stays erased.",
+    "receipt": "Print the signed receipt of an erasure as JSON.",
+    "pools": "List compute pools and burst rules.",
+    "set-pool": "Describe a pool; with --tenant, one of that tenant's own.",
+    "set-burst": "From which queue length on what may move goes public.",
+}
 
 
 @click.group()
@@ -51,10 +64,12 @@ def lineage(asset: str | None, prediction: str, tenant: str, as_json: bool) -> N
 @click.argument("assets", nargs=-1, required=True)
 @click.option("--workload", default="batch", show_default=True)
 @click.option("--region", default="", help="Where it would like to run.")
+@click.option("--purpose", default="", help="What the work says it is for.")
 @json_option
-def place(assets: tuple[str, ...], workload: str, region: str, as_json: bool) -> None:
+def place(assets: tuple[str, ...], workload: str, region: str, purpose: str, as_json: bool) -> None:
     """Where would work on these assets run, and which rule keeps it from each other pool?"""
-    _run("place", *assets, f"--workload={workload}", f"--region={region}", as_json=as_json)
+    given = (f"--workload={workload}", f"--region={region}", f"--purpose={purpose}")
+    _run("place", *assets, *given, as_json=as_json)
 
 
 @data.command()
@@ -80,6 +95,21 @@ def replay_day(day: str, pool_file: str | None, tenant: str, as_json: bool) -> N
     # The command runs in the checkout, not where it was called.
     given += [f"--pool-file={Path(pool_file).absolute()}"] if pool_file else []
     _run("replay-day", *given, tenant=tenant, as_json=as_json)
+
+
+def _passed_on(step: str, told: str) -> click.Command:
+    """A step whose arguments the Django command reads itself; `--help` shows them."""
+
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def run(arguments: tuple[str, ...]) -> None:
+        _run(step, *arguments)
+
+    settings = {"ignore_unknown_options": True, "help_option_names": []}
+    return click.command(step, help=told, context_settings=settings)(run)
+
+
+for _step, _told in PASSED_ON.items():
+    data.add_command(_passed_on(_step, _told))
 
 
 def _run(step: str, *arguments: str, tenant: str = "", as_json: bool = False) -> None:

@@ -12,13 +12,12 @@ from django.utils import timezone
 from governance.audit.models import AuditEntry
 from governance.data import pools, services
 from governance.data.erasing import request_erasure, run_erasure
-from governance.data.flow import LimitsClash
 from governance.data.lineage import resolve
 from governance.data.models import Asset, PlacementRecord
 from governance.data.people import ERASED, pseudonym
 from governance.data.placement import PlacementRefused
 from governance.data.placement_log import log
-from governance.errors import InvalidInput
+from governance.errors import AccessDenied, InvalidInput
 from governance.ethics.use import Use
 from governance.ids import uuid7
 from governance.principals import SYSTEM, Role
@@ -200,6 +199,6 @@ def test_a_job_on_restricted_data_of_one_purpose_states_it_and_what_is_uploaded_
     with pytest.raises(PlacementRefused) as refused:
         job(admin)
     assert refused.value.rule == "openclaw.restricted-data-needs-a-stated-purpose"
-    with pytest.raises(LimitsClash):
+    with pytest.raises(AccessDenied, match="another purpose"):
         job(admin, use=Use("credit"))
     assert job(admin, use=Use("fraud")).state == BatchJob.State.QUEUED
