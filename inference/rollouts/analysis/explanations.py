@@ -1,0 +1,126 @@
+"""The sentences of a judgement, made from its stored figures in the language of whoever reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    from inference.rollouts.analysis.evidence import Check, Judgement
+
+
+def definition(check: Check) -> str:
+    """What the metric is and what would be harm."""
+    what = _what(check)
+    if check.kind == "drift":
+        return _("%(what)s. Harm is a value of %(tolerance)s or more.") % {
+            "what": what,
+            "tolerance": _number(check.tolerance, check),
+        }
+    text = (
+        _("%(what)s. Harm is an increase by more than %(tolerance)s.")
+        if check.direction == "increase"
+        else _("%(what)s. Harm is a decrease by more than %(tolerance)s.")
+    )
+    return text % {"what": what, "tolerance": _difference(check.tolerance, check)}
+
+
+def explanation(check: Check) -> str:
+    """What was found."""
+    values = {
+        "stable": _number(check.stable, check),
+        "canary": _number(check.canary, check),
+        "stable_samples": check.stable_samples,
+        "canary_samples": check.canary_samples,
+        "needed": check.min_samples,
+        "tolerance": _difference(check.tolerance, check),
+        "low": _difference(check.interval.low, check, signed=True) if check.interval else "–",
+        "high": _difference(check.interval.high, check, signed=True) if check.interval else "–",
+        "p": _p(check.p_value),
+        "alpha": _p(check.alpha),
+    }
+    if check.outcome == "waiting":
+        return _("Looked at once, when the step is over.")
+    if check.outcome == "too_few":
+        return (
+            _(
+                "Too few samples: %(stable_samples)s of the stable version and %(canary_samples)s of the canary, "
+                "%(needed)s are needed of each."
+            )
+            % values
+        )
+    if check.outcome == "harm":
+        found = _("Harm: %(stable)s of the stable version, %(canary)s of the canary.")
+    elif check.outcome == "no_harm":
+        found = _("No harm: %(stable)s of the stable version, %(canary)s of the canary.")
+    else:
+        found = _("Not decided yet: %(stable)s of the stable version, %(canary)s of the canary.")
+    return " ".join([found % values, *_details(check, values)])
+
+
+def reason(judgement: Judgement) -> str:
+    """Why the verdict is what it is."""
+    harmed = [check.name for check in judgement.checks if check.outcome == "harm"]
+    open_ = [check.name for check in judgement.checks if check.required and check.outcome != "no_harm"]
+    values = {"harmed": ", ".join(harmed), "open": ", ".join(open_)}
+    if judgement.verdict == "roll_back":
+        return _("The canary does harm: %(harmed)s.") % values
+    if judgement.verdict == "promote":
+        return _("No required guardrail shows harm beyond its tolerance.")
+    if judgement.verdict == "inconclusive":
+        return _("The step is over and the evidence does not decide: %(open)s. A person is asked.") % values
+    if open_:
+        return _("More evidence is needed: %(open)s.") % values
+    return _("The evidence is there; the step's least time has not passed yet.")
+
+
+def _details(check: Check, values: dict[str, object]) -> list[str]:
+    """The interval and the p-value, for the checks that have them."""
+    details = []
+    if check.interval is not None:
+        text = (
+            _("At every look together the difference lies between %(low)s and %(high)s.")
+            if check.method == "always-valid"
+            else _("At this one look the difference lies between %(low)s and %(high)s.")
+        )
+        details.append(text % values)
+    if check.p_value is not None:
+        details.append(_("p = %(p)s against a level of %(alpha)s.") % values)
+    return details
+
+
+def _what(check: Check) -> str:
+    values = {"name": check.name}
+    if check.kind == "errors":
+        return _("Share of requests that failed on the server's side")
+    if check.kind == "latency":
+        return _("Share of answers slower than the stable version's %(name)s before the step") % values
+    if check.kind == "mean":
+        return _("Mean of %(name)s") % values
+    if check.kind == "drift":
+        return _("Drift of %(name)s from its reference (population stability index)") % values
+    if check.kind == "shift":
+        return _("Shift of %(name)s (Mann-Whitney, Hodges-Lehmann)") % values
+    return _("Share of %(name)s") % values
+
+
+def _is_share(check: Check) -> bool:
+    return check.kind in ("errors", "latency", "rate")
+
+
+def _number(value: float | None, check: Check) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.3g} %" if _is_share(check) else f"{value:.4g}"
+
+
+def _difference(value: float, check: Check, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    if _is_share(check):
+        return _("%(points)s percentage points") % {"points": f"{100 * value:{sign}.3g}"}
+    return f"{value:{sign}.4g}"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"

@@ -1,0 +1,1 @@
+"""Bandits: how much traffic each arm gets next, what another policy would have earned, and trying both beforehand."""
