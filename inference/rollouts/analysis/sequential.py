@@ -83,21 +83,34 @@ class Comparison:
 
 
 def two_proportions(stable: Rate, canary: Rate, *, tau: float, alpha: float, null: float = 0.0) -> Comparison:
-    """mSPRT of two rates with the variance plugged in. Always-valid. An empty arm: no evidence, interval None."""
+    """mSPRT of two rates. Always-valid. An empty arm: no evidence, interval None.
+
+    The variance is the larger of that observed and that under the hypothesis tested: with the observed one alone, a
+    rare error that has not happened yet would count as one that cannot (simulated at α = 0.05, stable rate 0.2 %, 5 %
+    of the traffic: a canary one point worse is taken for harmless in 16 % of the runs; with the larger one in none).
+    """
     if not stable.count or not canary.count:
         return _nothing(alpha)
-    variance = stable.variance / stable.count + canary.variance / canary.count
+    _check_levels(tau, alpha)
     difference = canary.hits / canary.count - stable.hits / stable.count
-    return _compare(difference, variance, tau=tau, alpha=alpha, null=null, bound=1.0)
+    log_ratio = log_likelihood_ratio(difference, _variance_under(stable, canary, null), tau=tau, null=null)
+    interval = Interval(
+        _rate_bound(stable, canary, difference, side=-1, tau=tau, alpha=alpha),
+        _rate_bound(stable, canary, difference, side=1, tau=tau, alpha=alpha),
+    )
+    return _sequential(difference, interval, log_ratio, alpha)
 
 
 def two_means(stable: Sums, canary: Sums, *, tau: float, alpha: float, null: float = 0.0) -> Comparison:
     """mSPRT of two means with the variances plugged in. Always-valid. Fewer than two values in an arm: no evidence."""
     if stable.count < 2 or canary.count < 2:
         return _nothing(alpha)
+    _check_levels(tau, alpha)
     variance = stable.variance(tau) / stable.count + canary.variance(tau) / canary.count
     difference = canary.total / canary.count - stable.total / stable.count
-    return _compare(difference, variance, tau=tau, alpha=alpha, null=null, bound=math.inf)
+    log_ratio = log_likelihood_ratio(difference, variance, tau=tau, null=null)
+    reach = half_width(variance, tau=tau, alpha=alpha)
+    return _sequential(difference, Interval(difference - reach, difference + reach), log_ratio, alpha)
 
 
 def log_likelihood_ratio(difference: float, variance: float, *, tau: float, null: float = 0.0) -> float:
@@ -164,21 +177,38 @@ def welch_z_test(stable: Sums, canary: Sums, *, alpha: float, null: float = 0.0)
     return _fixed(difference, variance, interval, alpha=alpha, null=null)
 
 
-def _compare(
-    difference: float, variance: float, *, tau: float, alpha: float, null: float, bound: float
-) -> Comparison:
+def _check_levels(tau: float, alpha: float) -> None:
     if tau <= 0 or not 0 < alpha < 1:
         raise ValueError("tau must be positive and alpha between 0 and 1")
-    log_ratio = log_likelihood_ratio(difference, variance, tau=tau, null=null)
-    reach = half_width(variance, tau=tau, alpha=alpha)
-    return Comparison(
-        difference=difference,
-        interval=Interval(difference - reach, difference + reach).clipped(-bound, bound),
-        p_value=always_valid_p(log_ratio),
-        likelihood_ratio=math.exp(min(log_ratio, 700.0)),
-        alpha=alpha,
-        always_valid=True,
-    )
+
+
+def _sequential(difference: float, interval: Interval, log_ratio: float, alpha: float) -> Comparison:
+    ratio = math.exp(min(log_ratio, 700.0))
+    return Comparison(difference, interval, always_valid_p(log_ratio), ratio, alpha, always_valid=True)
+
+
+def _variance_under(stable: Rate, canary: Rate, null: float) -> float:
+    """Of the difference: the larger of the observed one and that of the rates which fit best `null` apart."""
+    observed = stable.variance / stable.count + canary.variance / canary.count
+    pooled = (stable.hits + canary.hits - canary.count * null) / (stable.count + canary.count)
+    before = min(max(pooled, 0.0, -null), 1.0, 1.0 - null)
+    after = before + null
+    supposed = before * (1 - before) / stable.count + after * (1 - after) / canary.count
+    return max(observed, supposed)
+
+
+def _rate_bound(
+    stable: Rate, canary: Rate, difference: float, *, side: int, tau: float, alpha: float
+) -> float:
+    """The lower (side −1) or upper (1) end of the confidence sequence, which depends on the variance at itself."""
+    bound = difference
+    for _ in range(40):
+        reach = half_width(_variance_under(stable, canary, bound), tau=tau, alpha=alpha)
+        moved = min(max(difference + side * reach, -1.0), 1.0)
+        if abs(moved - bound) < 1e-9:
+            break
+        bound = moved
+    return bound
 
 
 def _fixed(
