@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.rollouts.analysis.evidence import Check, Method, Outcome
 from inference.rollouts.analysis.intervals import Interval, two_sided_z
 from inference.rollouts.analysis.sequential import Comparison, Rate, two_proportions
 
@@ -81,6 +82,47 @@ def hodges_lehmann(
     reach = two_sided_z(confidence) * math.sqrt(pairs * (n + m + 1) / 12)
     rank = max(1, math.floor(pairs / 2 - reach))
     return shift, Interval(_difference(x, y, rank), _difference(x, y, pairs + 1 - rank))
+
+
+def shift_check(
+    name: str,
+    stable: np.ndarray,
+    canary: np.ndarray,
+    *,
+    alpha: float,
+    tolerance: float = 0.0,
+    min_samples: int = 50,
+    required: bool = True,
+) -> Check:
+    """FIXED-HORIZON: the shift as a check of a judgement, to be made once, at the end of a step.
+
+    Harm when the whole Hodges-Lehmann interval at level 1 − `alpha` lies above `tolerance` (in the values' unit).
+    """
+    tested, shift = mann_whitney(stable, canary), hodges_lehmann(stable, canary, confidence=1 - alpha)
+    interval = shift[1] if shift else None
+    if interval is None or min(len(stable), len(canary)) < min_samples:
+        outcome = Outcome.TOO_FEW
+    elif interval.low > tolerance:
+        outcome = Outcome.HARM
+    else:
+        outcome = Outcome.NO_HARM if interval.high <= tolerance else Outcome.UNDECIDED
+    return Check(
+        name=name,
+        kind="shift",
+        direction="increase",
+        tolerance=tolerance,
+        stable=float(np.median(stable)) if len(stable) else None,
+        canary=float(np.median(canary)) if len(canary) else None,
+        stable_samples=len(stable),
+        canary_samples=len(canary),
+        min_samples=min_samples,
+        interval=interval,
+        p_value=tested.p_value if tested else None,
+        alpha=alpha,
+        method=Method.FIXED_HORIZON,
+        outcome=outcome,
+        required=required,
+    )
 
 
 def quantile_interval(

@@ -78,9 +78,9 @@ def observe(
 ) -> BanditState:
     """The state after new resolved outcomes: by arm the sum of their rewards and their number.
 
-    What was known before fades by `gamma_per_hour` for each hour since `state.at_s` (0.99 halves it in 69 hours), so that
-    an arm that changes is believed again. A clock that went backwards fades nothing. An unknown arm starts from nothing.
-    Raises ValueError for rewards outside [0, count].
+    What was known before fades by `gamma_per_hour` for each hour since `state.at_s` (0.99 halves it in 69 hours), so
+    that an arm that changes is believed again. A clock that went backwards fades nothing. An unknown arm starts from
+    nothing. Raises ValueError for rewards outside [0, count].
     """
     faded = discounted(state, at_s=at_s, gamma_per_hour=gamma_per_hour)
     arms = dict(faded.arms)
@@ -159,9 +159,9 @@ def best_probabilities(arms: list[ArmState]) -> np.ndarray:
 def ucb_shares(arms: list[ArmState], *, batch: int = 100) -> np.ndarray:
     """UCB1's shares of the next `batch` requests (Auer, Cesa-Bianchi and Fischer 2002).
 
-    UCB1 pulls the arm of the greatest mean + √(2 ln N / n). No reward comes back within a batch, so its pulls are played
-    ahead with the means as they are: each pull lowers its arm's index until the indices level out, and the share is how
-    often each arm was pulled. Arms never tried come first.
+    UCB1 pulls the arm of the greatest mean + √(2 ln N / n). No reward comes back within a batch, so its pulls are
+    played ahead with the means as they are: each pull lowers its arm's index until the indices level out, and the share
+    is how often each arm was pulled. Arms never tried come first.
     """
     if batch < 1:
         raise ValueError("a batch has at least one request")
