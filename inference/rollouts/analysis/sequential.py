@@ -139,8 +139,8 @@ def exact_evidence(stable: Rate, canary: Rate, *, tolerance: float) -> float:
     inference: Wasserman, Ramdas and Balakrishnan 2020). The chance that it ever reaches ln(1/α) is at most α at every
     sample size, rate and allocation, adaptive ones too. It needs more samples than the mSPRT for small differences.
     """
-    if not -1 < tolerance < 1:
-        raise ValueError("a tolerance of rates lies between -1 and 1")
+    if not 0 <= tolerance < 1:
+        raise ValueError("a tolerance of rates is at least 0 and below 1")
     mixture = _log_jeffreys(stable) + _log_jeffreys(canary)
     return mixture - _greatest_log_likelihood(stable, canary, tolerance)
 
@@ -200,15 +200,20 @@ def _variance_under(stable: Rate, canary: Rate, null: float) -> float:
 def _rate_bound(
     stable: Rate, canary: Rate, difference: float, *, side: int, tau: float, alpha: float
 ) -> float:
-    """The lower (side −1) or upper (1) end of the confidence sequence, which depends on the variance at itself."""
-    bound = difference
-    for _ in range(40):
-        reach = half_width(_variance_under(stable, canary, bound), tau=tau, alpha=alpha)
-        moved = min(max(difference + side * reach, -1.0), 1.0)
-        if abs(moved - bound) < 1e-9:
-            break
-        bound = moved
-    return bound
+    """The lower (side −1) or upper (1) end of the confidence sequence, whose variance depends on the end itself."""
+    needed = math.log(1 / alpha)
+
+    def rejected(null: float) -> bool:
+        variance = _variance_under(stable, canary, null)
+        return log_likelihood_ratio(difference, variance, tau=tau, null=null) >= needed
+
+    within, beyond = difference, float(side)
+    if not rejected(beyond):
+        return beyond
+    for _ in range(30):
+        middle = (within + beyond) / 2
+        within, beyond = (within, middle) if rejected(middle) else (middle, beyond)
+    return beyond
 
 
 def _fixed(
@@ -233,7 +238,7 @@ def _greatest_log_likelihood(stable: Rate, canary: Rate, tolerance: float) -> fl
     x, y = stable.value or 0.0, canary.value or 0.0
     if not stable.count or not canary.count or y - x <= tolerance:
         return _log_likelihood(stable, x) + _log_likelihood(canary, y)
-    low, high = max(0.0, -tolerance), min(1.0, 1.0 - tolerance)
+    low, high = 0.0, 1.0 - tolerance
     for _ in range(60):
         middle = (low + high) / 2
         rising = _slope(stable, middle) + _slope(canary, middle + tolerance) > 0

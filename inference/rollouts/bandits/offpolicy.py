@@ -98,7 +98,7 @@ def doubly_robust(
     """
     weights = _weights(log, target)
     model = _arm_means(log, list(target)) if predicted is None else predicted
-    if set(model) < set(target) or any(len(model[arm]) != len(log.arms) for arm in target):
+    if not set(target) <= set(model) or any(len(model[arm]) != len(log.arms) for arm in target):
         raise ValueError("the reward model predicts each arm of the target for each decision")
     expected = np.sum([share * np.asarray(model[arm]) for arm, share in target.items()], axis=0)
     logged = np.zeros(len(log.arms))

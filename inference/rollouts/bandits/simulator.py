@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inference.rollouts.analysis.intervals import Interval, wilson
+from inference.rollouts.analysis.intervals import Interval, mean_interval
 from inference.rollouts.bandits.offpolicy import Log, PolicyValue, snips
 from inference.rollouts.bandits.policies import (
     FLOOR_PERCENT,
@@ -83,7 +83,7 @@ class Replay:
     offered: int
     accepted: int
     rate: float | None
-    interval: Interval
+    interval: Interval | None
     estimate: PolicyValue
     shares: tuple[dict[str, int], ...]
 
@@ -127,11 +127,13 @@ def simulate(arms: Sequence[TrueArm], setting: Setting, *, pulls: int, seed: int
 def replay(log: Log, setting: Setting, *, seed: int) -> Replay:
     """Run a policy on a log by rejection sampling (Li, Chu, Langford and Wang, WSDM 2011).
 
-    A decision whose arm has share s under the policy and had propensity p is accepted with the chance (s / p) · least,
-    where least is the smallest p / s that the log can hold; what is accepted is distributed as if the policy had routed
-    it. Rewards count without delay. Raises ValueError for a log that lacks an arm's propensity (see `Log`).
+    A decision whose arm has share s under the policy and had propensity p is accepted with the chance s · least / p,
+    where least is the smallest propensity of the log: what is accepted is distributed as if the policy had routed it.
+    Rewards count without delay. Raises ValueError for rewards outside [0, 1], which no arm's state can hold.
     """
     _check(setting)
+    if log.rewards.min() < 0 or log.rewards.max() > 1:
+        raise ValueError("a policy learns from rewards between 0 and 1")
     random = np.random.default_rng(seed)
     names = tuple(sorted(set(log.arms)))
     at = {name: index for index, name in enumerate(names)}
@@ -143,12 +145,11 @@ def replay(log: Log, setting: Setting, *, seed: int) -> Replay:
     history = [found]
     share = np.array([found[name] for name in names]) / 100
     waiting: list[int] = []
-    accepted = hits = 0.0
+    accepted: list[int] = []
     for index, arm in enumerate(arms):
         if drawn[index] >= share[arm] * least / log.propensities[index]:
             continue
-        accepted += 1
-        hits += log.rewards[index]
+        accepted.append(index)
         waiting.append(index)
         if len(waiting) == setting.batch:
             known = _learn(known, arms[waiting], log.rewards[waiting], names, setting.gamma_per_batch)
@@ -158,9 +159,9 @@ def replay(log: Log, setting: Setting, *, seed: int) -> Replay:
             waiting = []
     return Replay(
         offered=len(arms),
-        accepted=int(accepted),
-        rate=hits / accepted if accepted else None,
-        interval=wilson(round(hits), int(accepted)),
+        accepted=len(accepted),
+        rate=float(log.rewards[accepted].mean()) if accepted else None,
+        interval=mean_interval(log.rewards[accepted]),
         estimate=snips(log, {name: percent / 100 for name, percent in found.items()}),
         shares=tuple(history),
     )
