@@ -9,7 +9,7 @@ AREAS := governance inference skills marketplace openclaw_site
 SOURCES := $(AREAS) tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run start stop status demo test check format bench-serving bench-access messages schema controls permissions query-counts lock clean
+.PHONY: help run start stop status demo test check format bench-serving bench-access bench-rollouts messages schema controls permissions query-counts lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ bench-serving: $(STAMP) ## requests per second and latency of /v2, against a bar
 
 bench-access: $(STAMP) ## what decisions, revocation, audit, envelopes and row security cost
 	@$(BIN)/python -m benchmarks.access
+
+bench-rollouts: $(STAMP) ## false promotions and rollbacks, time to find a fault, bandits against mabwiser's
+	@$(BIN)/python -m benchmarks.rollouts
 
 screenshots: $(STAMP) ## take the documents' pictures anew (against the running site, after the demo)
 	@$(BIN)/python -m scripts.screenshots

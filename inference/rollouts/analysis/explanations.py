@@ -50,6 +50,10 @@ def explanation(check: Check) -> str:
             )
             % values
         )
+    if check.kind == "drift":
+        return (
+            _("The index is %(canary)s; chance alone makes %(stable)s of it at these sample sizes.") % values
+        )
     if check.outcome == "harm":
         found = _("Harm: %(stable)s of the stable version, %(canary)s of the canary.")
     elif check.outcome == "no_harm":
@@ -61,8 +65,8 @@ def explanation(check: Check) -> str:
 
 def reason(judgement: Judgement) -> str:
     """Why the verdict is what it is."""
-    harmed = [check.name for check in judgement.checks if check.outcome == "harm"]
-    open_ = [check.name for check in judgement.checks if check.required and check.outcome != "no_harm"]
+    harmed = [_title(check) for check in judgement.checks if check.outcome == "harm"]
+    open_ = [_title(check) for check in judgement.checks if check.required and check.outcome != "no_harm"]
     values = {"harmed": ", ".join(harmed), "open": ", ".join(open_)}
     if judgement.verdict == "roll_back":
         return _("The canary does harm: %(harmed)s.") % values
@@ -78,7 +82,9 @@ def reason(judgement: Judgement) -> str:
 def _details(check: Check, values: dict[str, object]) -> list[str]:
     """The interval and the p-value, for the checks that have them."""
     details = []
-    if check.interval is not None:
+    if check.outcome == "harm" and min(check.stable_samples, check.canary_samples) < check.min_samples:
+        details.append(_("There are too few samples for the interval; the exact test alone has decided."))
+    elif check.interval is not None:
         text = (
             _("At every look together the difference lies between %(low)s and %(high)s.")
             if check.method == "always-valid"
@@ -88,6 +94,10 @@ def _details(check: Check, values: dict[str, object]) -> list[str]:
     if check.p_value is not None:
         details.append(_("p = %(p)s against a level of %(alpha)s.") % values)
     return details
+
+
+def _title(check: Check) -> str:
+    return _("error rate") if check.kind == "errors" else check.name
 
 
 def _what(check: Check) -> str:

@@ -1,0 +1,1 @@
+"""What the statistics of rollouts are worth, by simulation: `make bench-rollouts`."""
