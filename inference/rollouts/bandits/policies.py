@@ -198,8 +198,8 @@ def whole_percents(shares: np.ndarray, *, floors: np.ndarray, caps: np.ndarray) 
     wanted = np.maximum(shares, 1e-9)
     low, high = 0.0, 1.0
     while np.clip(wanted * high, floors, caps).sum() < 100:
-        high *= 2
-    for _ in range(200):
+        low, high = high, 2 * high
+    for _ in range(50):
         scale = (low + high) / 2
         low, high = (scale, high) if np.clip(wanted * scale, floors, caps).sum() < 100 else (low, scale)
     exact = np.clip(wanted * high, floors, caps)
