@@ -45,8 +45,9 @@ class Method(StrEnum):
 class Check:
     """One metric of the canary against the stable arm.
 
-    `interval` is of canary − stable at level 1 − `alpha`; `p_value` is for “no harm beyond the tolerance”.
-    `direction` says which change harms, `required` whether promotion waits for this check.
+    `interval` is of canary − stable at level `confidence`; `p_value` is for “no harm beyond the tolerance”, to be
+    held against `alpha`, this check's part of the whole level. `direction` says which change harms, `required` whether
+    promotion waits for this check.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Check:
     method: Method
     outcome: Outcome
     required: bool
+    confidence: float | None = None
 
     @property
     def definition(self) -> str:

@@ -37,6 +37,7 @@ def explanation(check: Check) -> str:
         "tolerance": _difference(check.tolerance, check),
         "low": _difference(check.interval.low, check, signed=True) if check.interval else "–",
         "high": _difference(check.interval.high, check, signed=True) if check.interval else "–",
+        "confidence": f"{100 * check.confidence:.4g} %" if check.confidence else "–",
         "p": _p(check.p_value),
         "alpha": _p(check.alpha),
     }
@@ -86,9 +87,9 @@ def _details(check: Check, values: dict[str, object]) -> list[str]:
         details.append(_("There are too few samples for the interval; the exact test alone has decided."))
     elif check.interval is not None:
         text = (
-            _("At every look together the difference lies between %(low)s and %(high)s.")
+            _("The difference lies between %(low)s and %(high)s (%(confidence)s, all looks together).")
             if check.method == "always-valid"
-            else _("At this one look the difference lies between %(low)s and %(high)s.")
+            else _("The difference lies between %(low)s and %(high)s (%(confidence)s, this one look).")
         )
         details.append(text % values)
     if check.p_value is not None:

@@ -122,6 +122,7 @@ def shift_check(
         method=Method.FIXED_HORIZON,
         outcome=outcome,
         required=required,
+        confidence=1 - alpha,
     )
 
 

@@ -20,9 +20,9 @@ def requests_needed(
 
     The stable version's rate is `rate`, the canary's higher by `increase`: below the tolerance that is when harm is
     ruled out, above it when harm is found. Half of all rollouts take about as long. `canary_share` is the canary's
-    part of both arms' requests; `alpha` one guardrail's level (`verdicts.level`). None when it is never: an increase
-    equal to the tolerance. Raises ValueError for rates that are not between 0 and 1 and shares that leave an arm
-    nothing.
+    part of both arms' requests; `alpha` the level: the whole one for ruling harm out, `verdicts.level` for finding it.
+    None when it is never: an increase equal to the tolerance. Raises ValueError for rates that are not between 0 and 1
+    and shares that leave an arm nothing.
     """
     if not (0 <= rate <= 1 and 0 <= rate + increase <= 1 and 0 < canary_share < 1):
         raise ValueError("rates lie between 0 and 1, and each arm has a share")

@@ -1,11 +1,14 @@
 """Promote, hold, roll back, or ask a person: the judgement of one look at one step of a canary.
 
-A pure function of what was observed. Level α is split over the guardrails and the steps of the rollout (Bonferroni), so
-that the chance of rolling back a canary that harms nothing is at most α over all looks, metrics and steps together.
+A pure function of what was observed. For harm, level α is split over the guardrails and the steps of the rollout
+(Bonferroni): the chance of rolling back a canary that harms nothing is at most α over all looks, metrics and steps
+together. Promotion needs no split, for every required guardrail of every step must rule harm out (an intersection-union
+test: Berger 1982): a canary that harms would have to deceive the very guardrail that it breaks, with a chance of at
+most α. So intervals are shown at 1 − α, and p-values against the split level.
 
-For a rate, harm is found by either of two always-valid tests at half of a guardrail's level each: the side of the
-mSPRT's confidence sequence that lies beyond the tolerance, from `min_samples` on; and the exact evidence, which needs
-no minimum and stops a canary that fails outright after a handful of requests.
+For a rate, harm is found by either of two always-valid tests at half of a guardrail's level each: the mSPRT on the
+side beyond the tolerance, from `min_samples` on; and the exact evidence, which needs no minimum and stops a canary that
+fails outright after a handful of requests.
 """
 
 from __future__ import annotations
@@ -166,7 +169,8 @@ def judge(
             stable.metric(guardrail.metric),
             canary.metric(guardrail.metric),
             kind=_kind(guardrail.metric, stable, canary),
-            alpha=share,
+            alpha=alpha,
+            share=share,
             over=over,
             earlier=earlier.check(guardrail.metric) if earlier else None,
         )
@@ -197,6 +201,7 @@ def _check(
     *,
     kind: str,
     alpha: float,
+    share: float,
     over: bool,
     earlier: Check | None,
 ) -> Check:
@@ -222,15 +227,16 @@ def _check(
         # A fixed-horizon figure shown early would be peeked at.
         interval=None if waiting else compared.interval,
         p_value=None if waiting else p_value,
-        alpha=alpha,
+        alpha=share,
         method=guardrail.method,
-        outcome=Outcome.WAITING if waiting else _outcome(guardrail, compared, p_value, enough),
+        outcome=Outcome.WAITING if waiting else _outcome(guardrail, compared, enough, p_value <= share),
         required=guardrail.evidence != Evidence.NONE,
+        confidence=1 - alpha,
     )
 
 
-def _outcome(guardrail: Guardrail, compared: Comparison, p_value: float, enough: bool) -> Outcome:
-    if p_value <= compared.alpha:
+def _outcome(guardrail: Guardrail, compared: Comparison, enough: bool, harm: bool) -> Outcome:
+    if harm:
         return Outcome.HARM
     if not enough or compared.interval is None:
         return Outcome.TOO_FEW
