@@ -89,7 +89,12 @@ def _goals(
     rolled_back = max(row.rolled_back for row in played if row.kind != Kind.HARMFUL)
     promoted = max(row.promoted for row in played if row.kind != Kind.HARMLESS)
     found = min(row.rolled_back for row in played if row.kind == Kind.HARMFUL)
-    late = next(row for row in learned if row.policy == "Thompson" and row.delay == max(bandits.DELAYS))
+    late = [
+        row
+        for row in learned
+        if row.policy in ("Thompson", bandits.MANY) and row.delay == max(bandits.DELAYS)
+    ]
+    shares = ", ".join(f"{row.best_share:.3f} ± {row.error:.3f}" for row in late)
     return [
         (
             f"at most {FALSE_VERDICTS_AT_MOST:.0%} of the canaries within every tolerance are rolled back "
@@ -113,8 +118,8 @@ def _goals(
         ),
         (
             f"Thompson gives the best arm a share of at least {BEST_SHARE_AT_LEAST} with rewards "
-            f"{late.delay} pulls late ({late.best_share:.3f} ± {late.error:.3f})",
-            late.best_share >= BEST_SHARE_AT_LEAST,
+            f"{max(bandits.DELAYS)} pulls late ({shares})",
+            all(row.best_share >= BEST_SHARE_AT_LEAST for row in late),
         ),
     ]
 

@@ -14,6 +14,8 @@ RATES = (0.80, 0.85)
 PULLS = 5_000
 BATCH = 50
 DELAYS = (0, 100, 500)
+MANY_SEEDS = 200
+MANY = f"Thompson, {MANY_SEEDS} seeds"
 THEIRS = {
     "mabwiser Thompson": LearningPolicy.ThompsonSampling(),
     "mabwiser UCB1": LearningPolicy.UCB1(alpha=1),
@@ -73,6 +75,7 @@ def everything(*, seeds: int) -> tuple[list[Learned], dict[tuple[str, int], Curv
     for delay in DELAYS:
         made = [
             ours("Thompson", Setting(Policy.THOMPSON, BATCH, delay), seeds=seeds),
+            ours("Thompson, spread 1", Setting(Policy.THOMPSON, BATCH, delay, spread=1.0), seeds=seeds),
             ours(
                 "Thompson, pending as failure",
                 Setting(Policy.THOMPSON, BATCH, delay, pending_as_failure=True),
@@ -84,7 +87,8 @@ def everything(*, seeds: int) -> tuple[list[Learned], dict[tuple[str, int], Curv
         for row, curve in made:
             rows.append(row)
             curves[row.policy, delay] = curve
-    return rows + bounds(), curves
+    many = ours(MANY, Setting(Policy.THOMPSON, BATCH, max(DELAYS)), seeds=MANY_SEEDS)
+    return [*rows, many[0], *bounds()], curves
 
 
 def _mabwiser(name: str, *, delay: int, seed: int) -> np.ndarray:

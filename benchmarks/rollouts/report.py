@@ -109,7 +109,7 @@ def _shares(path: Path, curves: Mapping[tuple[str, int], Curves]) -> None:
     figure, axis = plt.subplots(figsize=(WIDTH, HEIGHT))
     colours = dict(zip(DELAYS, ("tab:blue", "tab:orange", "tab:red"), strict=True))
     for (name, delay), curve in curves.items():
-        if name.startswith("Thompson"):
+        if name.startswith("Thompson") and "spread" not in name:
             pulls = np.arange(len(curve.best)) * BATCH
             style = "--" if "pending" in name else "-"
             axis.plot(pulls, curve.best, style, color=colours[delay], label=f"{name}, delay {delay}")

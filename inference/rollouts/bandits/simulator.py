@@ -15,6 +15,7 @@ from inference.rollouts.analysis.intervals import Interval, mean_interval
 from inference.rollouts.bandits.offpolicy import Log, PolicyValue, snips
 from inference.rollouts.bandits.policies import (
     FLOOR_PERCENT,
+    SPREAD,
     ArmState,
     BanditState,
     Policy,
@@ -53,6 +54,7 @@ class Setting:
     holdout: float = 0.0
     caps: Mapping[str, int] = field(default_factory=dict)
     gamma_per_batch: float = 1.0
+    spread: float = SPREAD
     pending_as_failure: bool = False
 
 
@@ -180,6 +182,7 @@ def _allocate(state: BanditState, setting: Setting) -> dict[str, int]:
         caps=setting.caps,
         holdout=setting.holdout,
         batch=setting.batch,
+        spread=setting.spread,
     )
 
 

@@ -47,6 +47,17 @@ def test_thompson_s_shares_are_the_probabilities_of_being_best(arms: list[tuple[
     assert best_probabilities([ArmState(*arm) for arm in arms]) == pytest.approx(sampled, abs=0.005)
 
 
+def test_a_smaller_spread_explores_less() -> None:
+    arms = [ArmState(80, 20), ArmState(85, 15)]
+    shares = [best_probabilities(arms, spread=spread)[1] for spread in (1, 0.5, 0.25)]
+    assert 0.5 < shares[0] < shares[1] < shares[2] < 1
+    # Halving the variance of a posterior is doubling what it has seen.
+    doubled = best_probabilities([ArmState(161, 41), ArmState(171, 31)])
+    assert shares[1] == pytest.approx(doubled[1], abs=1e-4)
+    with pytest.raises(ValueError, match="spread"):
+        best_probabilities(arms, spread=0)
+
+
 def test_they_are_exact() -> None:
     a, b = stats.beta(31, 21), stats.beta(26, 26)
     expected, _ = integrate.quad(lambda x: a.pdf(x) * b.cdf(x), 0, 1)
