@@ -154,8 +154,8 @@ def best_probabilities(arms: list[ArmState], *, spread: float = 1.0) -> np.ndarr
     a = np.array([arm.successes + 1 for arm in arms]) / spread
     b = np.array([arm.failures + 1 for arm in arms]) / spread
     mean = a / (a + b)
-    spread = np.sqrt(mean * (1 - mean) / (a + b + 1))
-    near = mean[:, None] + spread[:, None] * np.linspace(-GRID_REACH, GRID_REACH, GRID_POINTS)
+    deviation = np.sqrt(mean * (1 - mean) / (a + b + 1))
+    near = mean[:, None] + deviation[:, None] * np.linspace(-GRID_REACH, GRID_REACH, GRID_POINTS)
     grid = np.unique(np.concatenate([np.linspace(0, 1, GRID_POINTS), near.ravel()]).clip(1e-12, 1 - 1e-12))
     log_density = (a - 1)[:, None] * np.log(grid) + (b - 1)[:, None] * np.log1p(-grid)
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
