@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from governance.data import erasers, lineage, people
@@ -18,7 +19,7 @@ from governance.oversight.erasing import tasks_about
 from governance.refs import ObjectRef
 from inference.registry.cataloguing import enter_version, version_ref
 from inference.registry.models import ModelVersion
-from inference.rollouts.models import Endpoint, OutcomeRecord, SplitChange
+from inference.rollouts.models import Endpoint, Feedback, OutcomeRecord, SplitChange
 
 TYPE = "rollouts.endpoint"
 OUTCOMES = "rollouts.outcomes"
@@ -77,7 +78,8 @@ def _endpoint_holds_nothing(target: ObjectRef, tenant_id: UUID) -> Handled:
 
 
 def _outcomes_of(subject: str, tenant_id: UUID) -> Iterable[ObjectRef]:
-    if OutcomeRecord.objects.filter(tenant_id=tenant_id, principal_id=subject).exists():
+    outcomes = OutcomeRecord.objects.filter(tenant_id=tenant_id, principal_id=subject)
+    if outcomes.exists() or Feedback.objects.filter(tenant_id=tenant_id, sender_id=subject).exists():
         yield ObjectRef(OUTCOMES, subject, label=str(_("Outcome records of %(key)s")) % {"key": subject})
 
 
@@ -88,7 +90,12 @@ def _oversight_of(subject: str, tenant_id: UUID) -> Iterable[ObjectRef]:
 
 
 def _erase_outcomes(target: ObjectRef, tenant_id: UUID) -> Handled:
-    count, _kinds = OutcomeRecord.objects.filter(tenant_id=tenant_id, principal_id=target.id).delete()
+    outcomes = OutcomeRecord.objects.filter(tenant_id=tenant_id, principal_id=target.id)
+    feedback = Feedback.objects.filter(tenant_id=tenant_id)
+    of_them = Q(sender_id=target.id) | Q(decision_id__in=outcomes.values("id"))
+    told, _kinds = feedback.filter(of_them).delete()
+    count, _kinds = outcomes.delete()
+    count += told
     return Handled(Outcome.ERASED, _("%(count)d records were deleted") % {"count": count})
 
 

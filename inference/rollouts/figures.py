@@ -10,22 +10,23 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-# Both read the covering index `rollouts_outcome_figures` alone. An answer of 500 and above is an error of ours;
-# 4xx is the caller's and is counted separately, so that a badly written client cannot spoil a version's record.
+# Both read the covering index `rollouts_outcome_figures` alone; what a shadow computed was no request. An answer of 500
+# and above is an error of ours; 4xx is the caller's and is counted separately, so that a badly written client cannot
+# spoil a version's record.
 BY_VERSION = """
     SELECT endpoint_id, model_version_id, count(*),
            count(*) FILTER (WHERE status >= 500),
            count(*) FILTER (WHERE status BETWEEN 400 AND 499),
            percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY latency_us) FILTER (WHERE status < 400)
     FROM rollouts_outcomerecord
-    WHERE endpoint_id = ANY(%s) AND at > %s
+    WHERE endpoint_id = ANY(%s) AND at > %s AND chosen <> 'shadow'
     GROUP BY endpoint_id, model_version_id
 """
 OVER_TIME = """
     SELECT floor(extract(epoch FROM at) / %s)::bigint AS slot, count(*), count(*) FILTER (WHERE status >= 500),
            percentile_cont(0.99) WITHIN GROUP (ORDER BY latency_us) FILTER (WHERE status < 400)
     FROM rollouts_outcomerecord
-    WHERE endpoint_id = ANY(%s) AND at > %s
+    WHERE endpoint_id = ANY(%s) AND at > %s AND chosen <> 'shadow'
     GROUP BY slot
 """
 

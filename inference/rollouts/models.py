@@ -1,4 +1,4 @@
-"""Endpoints, the traffic split between versions of one model, its history, and what was answered."""
+"""Endpoints, the traffic split between versions of one model, its history, and what was answered; rollouts."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ class Endpoint(TenantModel):
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     split_changed_at = models.DateTimeField(_("split changed"), auto_now_add=True)
+    routing = models.JSONField(
+        _("routing rules"),
+        default=dict,
+        blank=True,
+        help_text=_("Cohorts that one version answers, and shadow versions; beside the split."),
+    )
 
     class Meta:
         verbose_name = _("endpoint")
@@ -70,14 +76,26 @@ class SplitChange(TenantModel):
     class Kind(models.TextChoices):
         CREATE = "create", _("created")
         SET = "set", _("set")
+        ROUTING = "routing", _("rules set")
         ROLL_BACK = "roll_back", _("rolled back")
 
     endpoint = models.ForeignKey(
         Endpoint, on_delete=models.PROTECT, related_name="changes", verbose_name=_("endpoint")
     )
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
-    before = models.JSONField(_("before"), help_text=_("Percent by version."))
+    before = models.JSONField(
+        _("before"), help_text=_("Percent by version; of a change of rules, the rules.")
+    )
     after = models.JSONField(_("after"))
+    rollout = models.ForeignKey(
+        "Rollout",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="changes",
+        verbose_name=_("rollout"),
+        help_text=_("The rollout that made it; its changes are taken back together."),
+    )
     undoes = models.OneToOneField(
         "self",
         on_delete=models.PROTECT,
@@ -106,12 +124,149 @@ class SplitChange(TenantModel):
     def __str__(self) -> str:
         return f"{self.endpoint.name}: {self.before} → {self.after}"
 
+    @property
+    def of_rules(self) -> bool:
+        """Whether it changed the routing rules, not the split."""
+        made = self.undoes if self.undoes is not None else self
+        return made.kind == self.Kind.ROUTING
+
+
+class Rollout(TenantModel):
+    """A change of traffic that is decided by what the versions do: its plan, where it stands, and how it ended."""
+
+    class Kind(models.TextChoices):
+        CANARY = "canary", _("canary")
+        BLUE_GREEN = "blue_green", _("blue-green")
+        EXPERIMENT = "experiment", _("experiment")
+        BANDIT = "bandit", _("bandit")
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("running")
+        HOLDING = "holding", _("waits for a person")
+        PROMOTED = "promoted", _("promoted")
+        ROLLED_BACK = "rolled_back", _("rolled back")
+        CANCELLED = "cancelled", _("cancelled")
+
+    endpoint = models.ForeignKey(
+        Endpoint, on_delete=models.PROTECT, related_name="rollouts", verbose_name=_("endpoint")
+    )
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
+    state = models.CharField(_("state"), max_length=11, choices=State.choices, default=State.RUNNING)
+    stable = models.ForeignKey(
+        ModelVersion, on_delete=models.PROTECT, related_name="+", verbose_name=_("stable version")
+    )
+    candidate = models.ForeignKey(
+        ModelVersion,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("new version"),
+        help_text=_("Empty where several versions compete."),
+    )
+    plan = models.JSONField(
+        _("plan"), help_text=_("Steps, guardrails and error rate, as checked at the start.")
+    )
+    before = models.JSONField(_("split before"), help_text=_("Percent by version; a way back leads here."))
+    step = models.PositiveSmallIntegerField(_("step"), default=0, help_text=_("From 0."))
+    step_started_at = models.DateTimeField(_("step since"))
+    looks = models.PositiveIntegerField(_("looks"), default=0)
+    looked_at = models.DateTimeField(_("last look"), null=True, blank=True)
+    memory = models.JSONField(
+        _("memory"), default=dict, blank=True, help_text=_("What the controller carries from look to look.")
+    )
+    reason = models.TextField(_("reason"), blank=True)
+    ended_reason = models.TextField(_("why it ended or waits"), blank=True)
+    started_by_kind = models.CharField(_("kind of actor"), max_length=12)
+    started_by_id = models.CharField(_("actor id"), max_length=64, blank=True)
+    started_by_label = models.CharField(_("started by"), max_length=200)
+    started_at = models.DateTimeField(_("started"))
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("rollout")
+        verbose_name_plural = _("rollouts")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["endpoint"],
+                condition=models.Q(state__in=["running", "holding"]),
+                name="rollouts_one_open_rollout",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=["running", "holding"]) ^ models.Q(ended_at__isnull=False),
+                name="rollouts_ended_rollout_has_a_time",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(candidate=None) | ~models.Q(candidate=models.F("stable")),
+                name="rollouts_candidate_is_another_version",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["looked_at"], condition=models.Q(state="running"), name="rollouts_rollout_running"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint.name}: {self.get_kind_display()}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in (self.State.RUNNING, self.State.HOLDING)
+
+
+class RolloutLook(TenantModel):
+    """One look at a rollout: what was counted, what was concluded, what was done. Append-only: a trigger sees to it."""
+
+    class Verdict(models.TextChoices):
+        PROMOTE = "promote", _("promote")
+        HOLD = "hold", _("hold")
+        ROLL_BACK = "roll_back", _("roll back")
+        INCONCLUSIVE = "inconclusive", _("inconclusive")
+
+    class Action(models.TextChoices):
+        NONE = "none", _("nothing yet")
+        ADVANCE = "advance", _("next step")
+        PROMOTE = "promote", _("promoted")
+        ROLL_BACK = "roll_back", _("rolled back")
+        ASK = "ask", _("asked a person")
+        WEIGH = "weigh", _("shares moved")
+
+    rollout = models.ForeignKey(
+        Rollout, on_delete=models.PROTECT, related_name="evidence", verbose_name=_("rollout")
+    )
+    number = models.PositiveIntegerField(_("number"))
+    step = models.PositiveSmallIntegerField(_("step"))
+    at = models.DateTimeField(_("time"))
+    verdict = models.CharField(_("verdict"), max_length=12, choices=Verdict.choices)
+    action = models.CharField(_("action"), max_length=9, choices=Action.choices)
+    reason = models.TextField(_("reason"))
+    judgement = models.JSONField(_("judgement"), help_text=_("Each guardrail's check, and what was counted."))
+
+    class Meta:
+        verbose_name = _("look at a rollout")
+        verbose_name_plural = _("looks at rollouts")
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["rollout", "number"], name="rollouts_look_once")]
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.verdict}"
+
 
 class OutcomeRecord(TenantModel):
     """What one request to an endpoint came to. Written in bulk behind the requests, kept for some weeks.
 
-    The references carry no foreign keys, because thousands of rows a second must not lock what they point at.
+    The references carry no foreign keys, because thousands of rows a second must not lock what they point at. Its id is
+    the `decision_id` of the answer.
     """
+
+    class Chosen(models.TextChoices):
+        SPLIT = "split", _("the split")
+        STICKY = "sticky", _("the session")
+        RULE = "rule", _("a rule")
+        NAMED = "named", _("the caller")
+        SHADOW = "shadow", _("mirrored")
 
     endpoint = models.ForeignKey(
         Endpoint,
@@ -138,6 +293,23 @@ class OutcomeRecord(TenantModel):
     bytes_in = models.BigIntegerField(_("bytes received"))
     principal_id = models.CharField(_("caller"), max_length=64, blank=True)
     request_id = models.CharField(_("request id"), max_length=64, blank=True)
+    chosen = models.CharField(
+        _("chosen by"),
+        max_length=8,
+        choices=Chosen.choices,
+        blank=True,
+        help_text=_("How the version came to answer; empty when none was chosen."),
+    )
+    propensity = models.FloatField(
+        _("propensity"), null=True, help_text=_("The probability with which the version was chosen.")
+    )
+    predicted = models.CharField(
+        _("class"), max_length=64, blank=True, help_text=_("Of a classification of one row.")
+    )
+    confidence = models.FloatField(_("confidence"), null=True)
+    mirror_of = models.UUIDField(
+        _("mirror of"), null=True, help_text=_("The answer that this shadow's computation stands behind.")
+    )
 
     class Meta:
         verbose_name = _("outcome")
@@ -147,7 +319,7 @@ class OutcomeRecord(TenantModel):
             # Answers the figures of an endpoint from the index alone.
             models.Index(
                 fields=["endpoint", "at"],
-                include=["tenant", "model_version", "status", "latency_us"],
+                include=["tenant", "model_version", "status", "latency_us", "chosen"],
                 name="rollouts_outcome_figures",
             ),
             # Rows arrive in the order of time: a few pages are enough to find a window or the oldest rows.
@@ -156,3 +328,60 @@ class OutcomeRecord(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.status} in {self.latency_us} µs"
+
+
+class Feedback(TenantModel):
+    """What became known about one answer later: its right class, a reward, a business event. Append-only.
+
+    The newest row of a decision and kind counts; the others are its history. No foreign key leads to the decision,
+    whose record is dropped after some weeks.
+    """
+
+    class Kind(models.TextChoices):
+        LABEL = "label", _("label")
+        REWARD = "reward", _("reward")
+        TASK_COMPLETED = "task_completed", _("task completed")
+        SATISFACTION = "satisfaction", _("satisfaction")
+        COST = "cost", _("cost")
+
+    decision_id = models.UUIDField(_("decision"))
+    endpoint = models.ForeignKey(
+        Endpoint,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("endpoint"),
+    )
+    kind = models.CharField(_("kind"), max_length=14, choices=Kind.choices)
+    text = models.CharField(_("label"), max_length=64, blank=True)
+    number = models.FloatField(_("value"), null=True)
+    key = models.CharField(_("idempotency key"), max_length=64)
+    sender_id = models.CharField(_("sent by"), max_length=64)
+    at = models.DateTimeField(_("received"))
+
+    class Meta:
+        verbose_name = _("feedback")
+        verbose_name_plural = _("feedback")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "sender_id", "key", "kind"], name="rollouts_feedback_once_per_key"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind="label", number=None) & ~models.Q(text="")
+                | ~models.Q(kind="label") & models.Q(text="", number__isnull=False),
+                name="rollouts_feedback_has_one_value",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["decision_id", "kind", "-id"],
+                include=["tenant", "text", "number"],
+                name="rollouts_feedback_newest",
+            ),
+            models.Index(fields=["endpoint", "at"], name="rollouts_feedback_endpoint"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text or self.number}"

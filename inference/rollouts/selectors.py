@@ -32,13 +32,32 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class Cohort:
+    """Callers that one version answers: by the cohort's name in a header, or listed."""
+
+    name: str
+    version: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A version that computes `percent` of the requests behind their answers."""
+
+    version: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointSnapshot:
-    """An endpoint as it is now; its arms in a stable order, oldest version first."""
+    """An endpoint as it is now; its arms in a stable order, oldest version first. Rules may name arms that are away."""
 
     id: UUID
     tenant_id: UUID
     name: str
     arms: tuple[Arm, ...]
+    cohorts: tuple[Cohort, ...] = ()
+    shadows: tuple[Shadow, ...] = ()
 
 
 def endpoint_snapshot(tenant_id: UUID, name: str) -> EndpointSnapshot | None:
@@ -63,7 +82,17 @@ def endpoint_snapshot(tenant_id: UUID, name: str) -> EndpointSnapshot | None:
         for row in rows
         if row.model_version.state == ModelVersion.State.READY and str(row.model_version_id) not in barred
     )
-    return EndpointSnapshot(id=endpoint.id, tenant_id=tenant_id, name=endpoint.name, arms=tuple(arms))
+    rules = endpoint.routing
+    return EndpointSnapshot(
+        id=endpoint.id,
+        tenant_id=tenant_id,
+        name=endpoint.name,
+        arms=tuple(arms),
+        cohorts=tuple(
+            Cohort(rule["name"], rule["version"], tuple(rule["members"])) for rule in rules.get("cohorts", ())
+        ),
+        shadows=tuple(Shadow(rule["version"], rule["percent"]) for rule in rules.get("shadows", ())),
+    )
 
 
 def versions_behind(endpoint: ObjectRef) -> list[ObjectRef]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,7 +11,6 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from governance.access.broadcast import announce
 from governance.access.decisions import require
 from governance.access.grants import give_grant, take_grant
 from governance.access.selectors import usable_application
@@ -22,12 +20,20 @@ from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 from inference.registry.models import NAME_PATTERN, ModelVersion
-from inference.rollouts.cataloguing import enter_endpoint
-from inference.rollouts.models import Endpoint, EndpointArm, OutcomeRecord, SplitChange
+from inference.rollouts.lifecycle import move, open_rollout
+from inference.rollouts.models import Endpoint, EndpointArm, Feedback, OutcomeRecord, Rollout
 from inference.rollouts.policies import INVOKE_GRANT
-
-MAX_ARMS = 10
-Kind = SplitChange.Kind
+from inference.rollouts.routing_rules import restore_rules
+from inference.rollouts.splitting import (
+    Kind,
+    check_ready,
+    last_change_in_force,
+    locked,
+    restorable,
+    split_of,
+    versions_for,
+    write_split,
+)
 
 
 def create_endpoint(*, principal: Principal, name: str, model_version_id: UUID) -> Endpoint:
@@ -45,10 +51,10 @@ def create_endpoint(*, principal: Principal, name: str, model_version_id: UUID) 
                 _("“%(name)s” is no name for an endpoint.") % {"name": name},
                 hint=_("Use up to 64 lower-case letters, digits and single hyphens."),
             )
-        _check_ready([version])
+        check_ready([version])
         known = Endpoint.objects.filter(tenant_id=version.tenant_id, name=name).first()
         if known is not None:
-            if known.model_id == version.model_id and _split_of(known) == {version.version: 100}:
+            if known.model_id == version.model_id and split_of(known) == {version.version: 100}:
                 return known
             raise _name_taken(name)
         try:
@@ -58,7 +64,7 @@ def create_endpoint(*, principal: Principal, name: str, model_version_id: UUID) 
                 )
         except IntegrityError as error:
             raise _name_taken(name) from error
-        _write_split(endpoint, {version: 100}, principal=principal, kind=Kind.CREATE)
+        write_split(endpoint, {version: 100}, principal=principal, kind=Kind.CREATE)
     return endpoint
 
 
@@ -71,25 +77,31 @@ def set_split(
     answers. A version with 0 percent stays reachable by its number; one that is left out does not.
     """
     with transaction.atomic():
-        endpoint = _locked(endpoint_id)
+        endpoint = locked(endpoint_id)
         require(principal, "rollouts.endpoint.split", endpoint)
-        versions = _versions(endpoint, weights)
-        if {version.version: weight for version, weight in versions.items()} == _split_of(endpoint):
+        versions = versions_for(endpoint, weights)
+        if {version.version: weight for version, weight in versions.items()} == split_of(endpoint):
             return endpoint
-        _write_split(endpoint, versions, principal=principal, kind=Kind.SET, reason=reason)
+        if open_rollout(endpoint) is not None:
+            raise Conflict(
+                _("A rollout moves the traffic of the endpoint “%(name)s”.") % {"name": endpoint.name},
+                hint=_("Promote it, roll it back or cancel it first."),
+            )
+        write_split(endpoint, versions, principal=principal, kind=Kind.SET, reason=reason)
     return endpoint
 
 
 def roll_back(
     *, principal: Principal, endpoint_id: UUID, reason: str, expected_change_id: UUID | None = None
 ) -> Endpoint:
-    """Restore the split from before the last change that has not been taken back.
+    """Restore the split (or the routing rules) from before the last change that has not been taken back.
 
-    Called again, it takes back the change before that one; it never brings a taken-back split up again. With
-    `expected_change_id` it takes back that change or raises Conflict: a second click then does nothing.
+    The changes of a rollout are taken back together, and one that is still open ends as rolled back. Called again, it
+    takes back the change before that one; it never brings a taken-back split up again. With `expected_change_id` it
+    takes back that change or raises Conflict: a second click then does nothing.
     """
     with transaction.atomic():
-        endpoint = _locked(endpoint_id)
+        endpoint = locked(endpoint_id)
         require(principal, "rollouts.endpoint.split", endpoint)
         change = last_change_in_force(endpoint)
         if change is None:
@@ -101,10 +113,22 @@ def roll_back(
                 _("That change is not the last one in force any more."),
                 hint=_("Reload to see the present split and its history."),
             )
-        versions = _versions(endpoint, change.before)
-        _write_split(
-            endpoint, versions, principal=principal, kind=Kind.ROLL_BACK, reason=reason, undoes=change
+        if change.of_rules:
+            restore_rules(endpoint, change, principal=principal, reason=reason)
+            return endpoint
+        rollout = change.rollout
+        before = change.before if rollout is None else rollout.before
+        write_split(
+            endpoint,
+            versions_for(endpoint, restorable(endpoint, before)),
+            principal=principal,
+            kind=Kind.ROLL_BACK,
+            reason=reason,
+            undoes=change,
+            rollout=rollout,
         )
+        if rollout is not None and rollout.is_open:
+            move(rollout, Rollout.State.ROLLED_BACK, principal=principal, reason=reason)
     return endpoint
 
 
@@ -119,36 +143,44 @@ def revoke_invoke(*, principal: Principal, endpoint_id: UUID, application_id: UU
 
 
 def drop_old_outcomes(*, batch_rows: int = 10_000) -> int:
-    """Delete outcome records past `OUTCOME_RETENTION_DAYS`, a batch per transaction; returns how many went."""
+    """Delete outcome records past `OUTCOME_RETENTION_DAYS` and feedback that is as old, a batch per transaction.
+
+    Returns how many rows went.
+    """
     before = timezone.now() - timedelta(days=settings.OUTCOME_RETENTION_DAYS)
     total = 0
-    while True:
-        with platform_scope(), transaction.atomic():
-            oldest = OutcomeRecord.objects.filter(at__lt=before).order_by("at").values("id")[:batch_rows]
-            deleted, _by_model = OutcomeRecord.objects.filter(id__in=oldest).delete()
-        total += deleted
-        if deleted < batch_rows:
-            return total
-
-
-def last_change_in_force(endpoint: Endpoint) -> SplitChange | None:
-    """The change that `roll_back` would take back."""
-    return endpoint.changes.filter(kind=Kind.SET, undone_by=None).order_by("-id").first()
+    for kind in (OutcomeRecord, Feedback):
+        deleted = batch_rows
+        while deleted == batch_rows:
+            with platform_scope(), transaction.atomic():
+                old = kind._default_manager.filter(at__lt=before).order_by("at")
+                ids = list(old.values_list("id", flat=True)[:batch_rows])
+                deleted, _by_model = kind._default_manager.filter(id__in=ids).delete()
+            total += deleted
+    return total
 
 
 def objection_to_retirement(version: ModelVersion) -> str:
-    """Why a version cannot be retired yet: it still gets traffic. Versions with 0 percent may go."""
+    """Why a version cannot be retired yet: it still gets traffic, or a rollout may go back to it.
+
+    Versions with 0 percent may go.
+    """
     arm = EndpointArm.objects.select_related("endpoint").filter(model_version=version, weight__gt=0).first()
-    if arm is None:
-        return ""
-    return _("The endpoint “%(name)s” still sends traffic to this version; move it away first.") % {
-        "name": arm.endpoint.name
-    }
+    if arm is not None:
+        return _("The endpoint “%(name)s” still sends traffic to this version; move it away first.") % {
+            "name": arm.endpoint.name
+        }
+    rollout = Rollout.objects.select_related("endpoint").filter(stable=version, ended_at=None).first()
+    if rollout is not None:
+        return _("A rollout of the endpoint “%(name)s” may go back to this version; end it first.") % {
+            "name": rollout.endpoint.name
+        }
+    return ""
 
 
 def _set_grant(*, principal: Principal, endpoint_id: UUID, application_id: UUID, give: bool) -> None:
     with transaction.atomic():
-        endpoint = _locked(endpoint_id)
+        endpoint = locked(endpoint_id)
         require(principal, "access.grant.manage", endpoint)
         application = usable_application(application_id=application_id, tenant_id=endpoint.tenant_id)
         change = give_grant if give else take_grant
@@ -162,123 +194,8 @@ def _set_grant(*, principal: Principal, endpoint_id: UUID, application_id: UUID,
         )
 
 
-def _locked(endpoint_id: UUID) -> Endpoint:
-    endpoint = Endpoint.objects.select_for_update(of=("self",)).filter(pk=endpoint_id).first()
-    if endpoint is None:
-        raise NotFound(_("There is no such endpoint."))
-    return endpoint
-
-
 def _name_taken(name: str) -> Conflict:
     return Conflict(
         _("There is already an endpoint “%(name)s”.") % {"name": name},
         hint=_("Move its traffic to the new version, or choose another name."),
     )
-
-
-def _split_of(endpoint: Endpoint) -> dict[str, int]:
-    arms = endpoint.arms.select_related("model_version")
-    return {arm.model_version.version: arm.weight for arm in arms}
-
-
-def _versions(endpoint: Endpoint, weights: dict[str, int]) -> dict[ModelVersion, int]:
-    """The versions with their percents, after everything that could be wrong with them was looked at."""
-    if not 1 <= len(weights) <= MAX_ARMS:
-        raise InvalidInput(_("A split names 1 to %(most)d versions.") % {"most": MAX_ARMS})
-    if not all(type(weight) is int and 0 <= weight <= 100 for weight in weights.values()):
-        raise InvalidInput(_("Shares are whole percents from 0 to 100."))
-    if sum(weights.values()) != 100:
-        raise InvalidInput(
-            _("The shares sum to %(sum)d percent; they must sum to 100.") % {"sum": sum(weights.values())}
-        )
-    # Locked, so that no version is retired while traffic moves to it.
-    rows = ModelVersion.objects.select_for_update(of=("self",)).select_related("model")
-    found = {
-        v.version: v for v in rows.filter(model_id=endpoint.model_id, version__in=weights).order_by("id")
-    }
-    if missing := sorted(set(weights) - set(found)):
-        raise InvalidInput(
-            _("The endpoint's model has no version %(versions)s.") % {"versions": ", ".join(missing)}
-        )
-    _check_ready(found.values())
-    first = found[next(iter(weights))]
-    for version in found.values():
-        if (version.inputs, version.outputs) != (first.inputs, first.outputs):
-            raise InvalidInput(
-                _("The versions %(one)s and %(two)s have different signatures.")
-                % {"one": first.version, "two": version.version},
-                hint=_("Serve a version with another signature under an endpoint of its own."),
-            )
-    return {found[version]: weight for version, weight in weights.items()}
-
-
-def _check_ready(versions: Iterable[ModelVersion]) -> None:
-    for version in versions:
-        if version.state != ModelVersion.State.READY:
-            raise Conflict(
-                _("Version %(version)s is %(state)s; only a ready version can get traffic.")
-                % {"version": version.version, "state": version.get_state_display()}
-            )
-
-
-def _ask_for_shares(principal: Principal, versions: dict[ModelVersion, int]) -> None:
-    """Each version that gets traffic must be allowed its share: an ethics approval may have ended, or cap it."""
-    for version, weight in versions.items():
-        if weight:
-            target = ObjectRef.of(version, digest=version.sha256)
-            require(
-                principal,
-                "rollouts.endpoint.split",
-                target,
-                tenant_id=version.tenant_id,
-                context={"traffic_share": weight},
-            )
-
-
-def _write_split(
-    endpoint: Endpoint,
-    versions: dict[ModelVersion, int],
-    *,
-    principal: Principal,
-    kind: str,
-    reason: str = "",
-    undoes: SplitChange | None = None,
-) -> None:
-    _ask_for_shares(principal, versions)
-    before = _split_of(endpoint)
-    after = {version.version: weight for version, weight in versions.items()}
-    endpoint.arms.exclude(model_version__in=versions).delete()
-    EndpointArm.objects.bulk_create(
-        [
-            EndpointArm(tenant_id=endpoint.tenant_id, endpoint=endpoint, model_version=version, weight=weight)
-            for version, weight in versions.items()
-        ],
-        update_conflicts=True,
-        unique_fields=["endpoint", "model_version"],
-        update_fields=["weight"],
-    )
-    enter_endpoint(endpoint, versions)
-    endpoint.split_changed_at = timezone.now()
-    endpoint.save(update_fields=["split_changed_at"])
-    SplitChange.objects.create(
-        tenant_id=endpoint.tenant_id,
-        endpoint=endpoint,
-        kind=kind,
-        before=before,
-        after=after,
-        undoes=undoes,
-        actor_kind=principal.kind,
-        actor_id=principal.id,
-        actor_label=principal.label[:200],
-        reason=reason,
-    )
-    action = {Kind.CREATE: "create", Kind.SET: "split", Kind.ROLL_BACK: "roll_back"}[Kind(kind)]
-    record(
-        principal=principal,
-        action=f"rollouts.endpoint.{action}",
-        target=ObjectRef.of(endpoint),
-        tenant_id=endpoint.tenant_id,
-        reason=reason,
-        details={"before": before, "after": after},
-    )
-    announce("endpoint", str(endpoint.id))

@@ -36,6 +36,8 @@ class PredictionSerializer(serializers.Serializer[Any]):
     endpoint = serializers.CharField()
     version = serializers.CharField()
     prediction_id = serializers.UUIDField()
+    decision_id = serializers.UUIDField(help_text="Feedback about this answer names it.")
+    propensity = serializers.FloatField(help_text="The probability with which this version was chosen.")
     oversight_task = serializers.UUIDField(
         allow_null=True, help_text="Set where a person looks at the answer because the model was not sure."
     )

@@ -38,6 +38,7 @@ class RequestHeaders:
     content_encoding: bytes = b""
     inference_header_length: bytes = b""
     session: bytes = b""
+    cohort: bytes = b""
     request_id: bytes = b""
     purpose: bytes = b""
     amount: bytes = b""
@@ -81,6 +82,7 @@ _ATTRIBUTES = {
     b"content-encoding": "content_encoding",
     b"inference-header-content-length": "inference_header_length",
     b"x-openclaw-session": "session",
+    b"x-openclaw-cohort": "cohort",
     b"x-request-id": "request_id",
     b"x-openclaw-purpose": "purpose",
     b"x-openclaw-amount": "amount",

@@ -54,6 +54,26 @@ class Arm(Protocol):
     def outputs(self) -> Sequence[dict[str, Any]]: ...
 
 
+class CohortRule(Protocol):
+    """Who is answered by one version whatever the split says: by the cohort's name in a header, or by being listed."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def members(self) -> Sequence[str]: ...
+
+
+class ShadowRule(Protocol):
+    """A version that computes a share (in percent) of the requests once more, behind their answers."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def percent(self) -> int: ...
+
+
 class EndpointSnapshot(Protocol):
     """An endpoint as it was when it was read. Two snapshots that are equal describe the same routing."""
 
@@ -65,6 +85,10 @@ class EndpointSnapshot(Protocol):
     def name(self) -> str: ...
     @property
     def arms(self) -> Sequence[Arm]: ...
+    @property
+    def cohorts(self) -> Sequence[CohortRule]: ...
+    @property
+    def shadows(self) -> Sequence[ShadowRule]: ...
 
 
 @dataclass(slots=True, eq=False)

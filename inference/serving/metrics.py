@@ -39,6 +39,11 @@ LOAD_FAILURES = Counter("openclaw_inference_load_failures_total", "Model version
 REFUSED = Counter(
     "openclaw_inference_refused_total", "Requests refused before an endpoint was chosen.", ["status"]
 )
+SHADOW_ANSWERS = Counter(
+    "openclaw_inference_shadow_answers_total",
+    "Requests that a shadow arm computed behind the answer, by how that went.",
+    ["result"],
+)
 OUTCOMES_DROPPED = Counter(
     "openclaw_inference_outcomes_dropped_total", "Outcome records lost to a full buffer."
 )

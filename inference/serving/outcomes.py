@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 class Outcome:
     """What is known of one answer.
 
-    `at` is when it was given; there is no version when it failed before one was chosen.
+    `at` is when it was given; there is no version when it failed before one was chosen. `chosen` says how the version
+    came to answer (see `routing`), `propensity` with which probability. `predicted` and `confidence` are known of
+    classifications of one row. `mirror_of` is the answer that a shadow's outcome stands behind.
     """
 
     id: UUID
@@ -39,6 +41,11 @@ class Outcome:
     bytes_in: int
     principal_id: str
     request_id: str
+    chosen: str = ""
+    propensity: float | None = None
+    predicted: str = ""
+    confidence: float | None = None
+    mirror_of: UUID | None = None
 
 
 class UnacceptableOutcome(Exception):

@@ -33,7 +33,7 @@ async def predict(
     request_id: str = "",
     use: Use = UNSAID,
 ) -> dict[str, Any]:
-    """The outputs of every row: `{"endpoint", "version", "prediction_id", "predictions": [{output: value}]}`.
+    """The outputs of every row: `{"endpoint", "version", "decision_id", "predictions": [{output: value}], …}`.
 
     A row is an object of inputs without the batch dimension, or the bare value for a model with one input. Raises
     ProtocolError with the status and words that `/v2` would answer with.
@@ -63,6 +63,8 @@ async def predict(
         "endpoint": name,
         "version": document["model_version"],
         "prediction_id": document["parameters"]["prediction_id"],
+        "decision_id": document["parameters"]["decision_id"],
+        "propensity": document["parameters"]["propensity"],
         "oversight_task": document["parameters"].get("oversight_task"),
         "predictions": [
             {

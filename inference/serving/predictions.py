@@ -30,8 +30,9 @@ from inference.serving.outcomes import Outcome, OutcomeLog
 from inference.serving.pool import ServedModel
 from inference.serving.protocol import InferenceRequest, OutputTensor, encode_response, parse_request
 from inference.serving.referrals import AnswerWithheld, Refer, Referral, referral_of
-from inference.serving.routing import RoutedArm, Router
+from inference.serving.routing import Route, RoutedArm, Router
 from inference.serving.runtime import PredictError
+from inference.serving.shadows import Shadows
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,11 @@ class Prediction:
     bytes_in: int = 0
     rows: int = 0
     routed: RoutedArm | None = None
+    chosen: str = ""
+    propensity: float | None = None
+    predicted: str = ""
+    confidence: float | None = None
+    mirrored: tuple[Route, Tensors] | None = None
 
 
 class Predictor:
@@ -77,6 +83,7 @@ class Predictor:
         self._router = router
         self._outcomes = outcomes
         self._limits = limits
+        self._shadows = Shadows(router, outcomes)
 
     async def answer(self, prediction: Prediction, receive: Receive, send: Send) -> None:
         """Send the prediction or a refusal, then remember which. Raises Overloaded (429) to a caller with too many."""
@@ -114,7 +121,13 @@ class Predictor:
         prediction.request_id = request.id or headers.request_id.decode("latin-1")
         session = headers.session.decode("latin-1") or str(request.parameters.get("session_id", ""))
         route = self._router.route(prediction.endpoint)
-        prediction.routed, model = await self._router.pick(route, version=prediction.version, session=session)
+        prediction.routed, model, prediction.chosen, prediction.propensity = await self._router.pick(
+            route,
+            version=prediction.version,
+            session=session,
+            cohort=headers.cohort.decode("latin-1"),
+            caller=prediction.caller.principal.id,
+        )
         # From here to the queue nothing waits, so the model cannot be unloaded in between.
         inputs = request.tensors(model.signature)
         wanted = request.outputs(model.signature)
@@ -132,7 +145,16 @@ class Predictor:
                 400 if error.invalid_input else 500,
                 "the model cannot compute this input, although its form is as declared",
             ) from None
-        parameters = {"prediction_id": str(prediction.id), "arm": model.version}
+        if prediction.rows == 1:
+            prediction.predicted, prediction.confidence = prediction.routed.classes.read(outputs)
+        if route.shadows and not prediction.version:
+            prediction.mirrored = (route, inputs)
+        parameters = {
+            "prediction_id": str(prediction.id),
+            "decision_id": str(prediction.id),
+            "arm": model.version,
+            "propensity": prediction.propensity,
+        }
         referral = _referral(prediction, model, outputs) if prediction.duties else None
         if referral is not None:
             parameters["oversight_task"] = str(referral.task_id)
@@ -179,22 +201,27 @@ class Predictor:
             routed.metrics.answered(status, latency_s)
         if self._outcomes is None:
             return
-        self._outcomes.add(
-            Outcome(
-                id=prediction.id,
-                tenant_id=prediction.endpoint.tenant_id,
-                endpoint_id=prediction.endpoint.id,
-                model_version_id=routed.arm.version_id if routed is not None else None,
-                at=datetime.now(UTC),
-                latency_us=int(1e6 * latency_s),
-                status=status,
-                rows=prediction.rows,
-                bytes_in=prediction.bytes_in,
-                principal_id=prediction.caller.principal.id,
-                # PostgreSQL has no place for NUL in text.
-                request_id=prediction.request_id[:MAX_REMEMBERED_ID].replace("\0", ""),
-            )
+        outcome = Outcome(
+            id=prediction.id,
+            tenant_id=prediction.endpoint.tenant_id,
+            endpoint_id=prediction.endpoint.id,
+            model_version_id=routed.arm.version_id if routed is not None else None,
+            at=datetime.now(UTC),
+            latency_us=int(1e6 * latency_s),
+            status=status,
+            rows=prediction.rows,
+            bytes_in=prediction.bytes_in,
+            principal_id=prediction.caller.principal.id,
+            # PostgreSQL has no place for NUL in text.
+            request_id=prediction.request_id[:MAX_REMEMBERED_ID].replace("\0", ""),
+            chosen=prediction.chosen,
+            propensity=prediction.propensity,
+            predicted=prediction.predicted,
+            confidence=prediction.confidence,
         )
+        self._outcomes.add(outcome)
+        if prediction.mirrored is not None and status == 200:
+            self._shadows.mirror(*prediction.mirrored, outcome)
 
 
 def _referral(prediction: Prediction, model: ServedModel, outputs: Tensors) -> Referral | None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
+from inference.serving.classes import ClassReader
 from inference.serving.errors import Overloaded, ProtocolError
 from inference.serving.lookups import Arm, EndpointSnapshot
 from inference.serving.metrics import VersionMetrics
 from inference.serving.pool import ModelPool, ServedModel
 from inference.serving.runtime import LoadError
 from inference.serving.split import choose
+
+# How a version came to answer. Only what the split or a session decided says something about the split's arms:
+# a cohort is no random sample, and whoever names a version wants that one.
+SPLIT, STICKY, RULE, NAMED = "split", "sticky", "rule", "named"
 
 
 @dataclass(slots=True, eq=False)
@@ -21,13 +29,41 @@ class RoutedArm:
 
     arm: Arm
     metrics: VersionMetrics
+    classes: ClassReader
     model: ServedModel | None = None
+
+
+class Choice(NamedTuple):
+    """The arm that answers with its model, how it was chosen, and with which probability (the propensity)."""
+
+    routed: RoutedArm
+    model: ServedModel
+    chosen: str
+    propensity: float
+
+
+class Shadow(NamedTuple):
+    """An arm that computes the fraction `share` of the requests behind their answers."""
+
+    routed: RoutedArm
+    share: float
 
 
 class Route:
     """One endpoint as it is routed now. Replaced whole when the endpoint changes."""
 
-    __slots__ = ("arms", "by_version", "last_used", "salt", "snapshot", "weighted", "weights")
+    __slots__ = (
+        "arms",
+        "by_cohort",
+        "by_member",
+        "by_version",
+        "last_used",
+        "salt",
+        "shadows",
+        "snapshot",
+        "weighted",
+        "weights",
+    )
 
     def __init__(self, snapshot: EndpointSnapshot, now: float) -> None:
         self.snapshot = snapshot
@@ -37,12 +73,34 @@ class Route:
             RoutedArm(
                 arm,
                 VersionMetrics(tenant_id=snapshot.tenant_id, endpoint=snapshot.name, version=arm.version),
+                ClassReader.of(arm.outputs),
             )
             for arm in snapshot.arms
         ]
         self.by_version = {routed.arm.version: routed for routed in self.arms}
         self.weighted = [routed for routed in self.arms if routed.arm.weight > 0]
         self.weights = [routed.arm.weight for routed in self.weighted]
+        self.by_cohort: dict[str, RoutedArm] = {}
+        self.by_member: dict[str, RoutedArm] = {}
+        # The snapshot holds only arms that may answer, so a rule for any other version says nothing at present.
+        for rule in snapshot.cohorts:
+            if (routed := self.by_version.get(rule.version)) is not None:
+                self.by_cohort.setdefault(rule.name, routed)
+                for member in rule.members:
+                    self.by_member.setdefault(member, routed)
+        self.shadows = [
+            Shadow(routed, shadow.percent / 100)
+            for shadow in snapshot.shadows
+            if (routed := self.by_version.get(shadow.version)) is not None and not routed.arm.weight
+        ]
+
+    def ruled(self, cohort: str, caller: str, session: str) -> RoutedArm | None:
+        """The arm that a rule gives this request, whatever the split says."""
+        return (
+            self.by_cohort.get(cohort)
+            or self.by_member.get(caller)
+            or (self.by_member.get(session) if session else None)
+        )
 
 
 class Router:
@@ -76,11 +134,12 @@ class Router:
         return route
 
     async def pick(
-        self, route: Route, *, version: str = "", session: str = ""
-    ) -> tuple[RoutedArm, ServedModel]:
+        self, route: Route, *, version: str = "", session: str = "", cohort: str = "", caller: str = ""
+    ) -> Choice:
         """The arm that answers, with its model ready.
 
-        An explicit `version` bypasses the split. Otherwise the weights decide among the arms that are ready; the
+        An explicit `version` bypasses the split, and so does a rule for the `cohort`, the `caller` or the session;
+        where a rule's arm cannot be loaded the split decides. The weights decide among the arms that are ready; the
         others are loaded behind the requests, and only when none is ready does a request wait. Raises ProtocolError.
         """
         if version:
@@ -90,7 +149,10 @@ class Router:
                 raise ProtocolError(
                     404, f'endpoint "{route.snapshot.name}" has no version "{version}"; it has {known}'
                 )
-            return routed, routed.model or await self._load(route, routed)
+            return Choice(routed, routed.model or await self._load(route, routed), NAMED, 1.0)
+        if route.by_cohort and (ruled := route.ruled(cohort, caller, session)) is not None:
+            with suppress(ProtocolError):
+                return Choice(ruled, ruled.model or await self._load(route, ruled), RULE, 1.0)
         if not route.weighted:
             raise ProtocolError(
                 503, f'endpoint "{route.snapshot.name}" sends traffic to no version at present'
@@ -102,10 +164,9 @@ class Router:
         while candidates:
             index = choose(weights, key=session, salt=route.salt)
             routed = candidates[index]
-            if routed.model is not None:
-                return routed, routed.model
             try:
-                return routed, await self._load(route, routed)
+                model = routed.model or await self._load(route, routed)
+                return Choice(routed, model, STICKY if session else SPLIT, weights[index] / sum(weights))
             except ProtocolError:
                 # An arm that cannot be loaded takes no traffic; its siblings do.
                 candidates = [*candidates[:index], *candidates[index + 1 :]]
@@ -113,6 +174,18 @@ class Router:
                 if not candidates:
                     raise
         raise AssertionError("unreachable: the last candidate returns or raises")
+
+    def mirrors(self, route: Route) -> list[Shadow]:
+        """The shadow arms that one request is drawn for. One that is not ready is loaded, and takes none."""
+        drawn = []
+        for shadow in route.shadows:
+            if random.random() < shadow.share:  # noqa: S311 - no secret
+                routed = shadow.routed
+                routed.model = routed.model or self._pool.loaded(routed.arm.version_id)
+                if routed.model is None:
+                    self._pool.prepare(routed.arm)
+                drawn.append(shadow)
+        return drawn
 
     def drop_idle(self) -> None:
         """Release the models of endpoints that were not called for a while."""

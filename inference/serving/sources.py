@@ -58,6 +58,11 @@ _OUTCOME_COLUMNS = {
     "bytes_in": "bigint",
     "principal_id": "text",
     "request_id": "text",
+    "chosen": "text",
+    "propensity": "double precision",
+    "predicted": "text",
+    "confidence": "double precision",
+    "mirror_of": "uuid",
 }
 _NAMES = ", ".join(f'"{name}"' for name in _OUTCOME_COLUMNS)
 _TYPED = ", ".join(f'"{name}" {type_}' for name, type_ in _OUTCOME_COLUMNS.items())

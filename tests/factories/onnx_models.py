@@ -54,6 +54,8 @@ class EndpointStub:
     arms: tuple[ArmStub, ...]
     id: UUID = field(default_factory=uuid7)
     tenant_id: UUID = field(default_factory=uuid7)
+    cohorts: tuple[Any, ...] = ()
+    shadows: tuple[Any, ...] = ()
 
 
 def tensor(name: str, datatype: str, *shape: int) -> dict[str, Any]:

@@ -214,7 +214,7 @@ async def test_a_hundred_reloads_leave_nothing_behind(tmp_path: Path) -> None:
 async def shares(router: Router, endpoint: EndpointStub, count: int = 300, **options: str) -> Counter[str]:
     chosen: Counter[str] = Counter()
     for _ in range(count):
-        routed, model = await router.pick(router.route(endpoint), **options)
+        routed, model, *_facts = await router.pick(router.route(endpoint), **options)
         assert model.version == routed.arm.version
         chosen[model.version] += 1
     return chosen
