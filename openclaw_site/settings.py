@@ -348,6 +348,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 3600.0,
         "options": {"queue": "default", "expires": 3600.0},
     },
+    "rollouts.control": {
+        "task": "rollouts.control",
+        "schedule": 2.0,
+        "options": {"queue": "default", "expires": 2.0},
+    },
     "rollouts.drop_old_outcomes": {
         "task": "rollouts.drop_old_outcomes",
         "schedule": 3600.0,

@@ -19,6 +19,7 @@ from governance.access.requests import principal_of
 from inference.rollouts import services
 from inference.rollouts.figures import version_figures
 from inference.rollouts.models import Endpoint, EndpointArm, SplitChange
+from inference.rollouts.routing_rules import rules_of, set_routing
 from inference.rollouts.selectors import visible_endpoints
 
 DEFAULT_WINDOW_S = 300
@@ -63,14 +64,52 @@ class FiguresSerializer(serializers.Serializer[Any]):
     p99_ms = serializers.FloatField(allow_null=True)
 
 
+class CohortSerializer(serializers.Serializer[Any]):
+    """Callers that one version answers: who sends the cohort's name in X-OpenClaw-Cohort, and who is listed."""
+
+    name = serializers.CharField(max_length=64)
+    version = serializers.CharField(max_length=64)
+    members = serializers.ListField(
+        child=serializers.CharField(max_length=128),
+        max_length=200,
+        default=list,
+        help_text="Callers or sessions.",
+    )
+
+
+class ShadowSerializer(serializers.Serializer[Any]):
+    """A version that computes a share of the requests once more, behind the answers."""
+
+    version = serializers.CharField(max_length=64)
+    percent = serializers.IntegerField(min_value=1, max_value=100)
+
+
+class RoutingSerializer(serializers.Serializer[Any]):
+    """All rules beside the split."""
+
+    cohorts = CohortSerializer(many=True, default=list)
+    shadows = ShadowSerializer(many=True, default=list)
+
+
+class NewRoutingSerializer(RoutingSerializer):
+    """The rules as they shall be, all of them."""
+
+    reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=1000)
+
+
 class EndpointDetailSerializer(EndpointSerializer):
     """An endpoint with the figures of the last minutes (`window_s` in the query, default 300)."""
 
     metrics = serializers.SerializerMethodField()
+    routing = serializers.SerializerMethodField()
 
     class Meta(EndpointSerializer.Meta):
-        fields = [*EndpointSerializer.Meta.fields, "metrics"]
+        fields = [*EndpointSerializer.Meta.fields, "routing", "metrics"]
         read_only_fields = fields
+
+    @extend_schema_field(RoutingSerializer)
+    def get_routing(self, endpoint: Endpoint) -> dict[str, Any]:
+        return rules_of(endpoint)
 
     @extend_schema_field(FiguresSerializer(many=True))
     def get_metrics(self, endpoint: Endpoint) -> list[dict[str, Any]]:
@@ -108,7 +147,7 @@ class SplitChangeSerializer(serializers.ModelSerializer[SplitChange]):
 
     class Meta:
         model = SplitChange
-        fields = ["id", "kind", "before", "after", "undoes", "actor_label", "reason", "at"]
+        fields = ["id", "kind", "before", "after", "undoes", "rollout", "actor_label", "reason", "at"]
         read_only_fields = fields
 
 
@@ -128,6 +167,7 @@ class EndpointViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         "create": "rollouts.endpoint.create",
         "split": "rollouts.endpoint.split",
         "rollback": "rollouts.endpoint.split",
+        "routing": "rollouts.endpoint.split",
         "changes": "rollouts.endpoint.view",
     }
     queryset = Endpoint.objects.all()
@@ -172,6 +212,15 @@ class EndpointViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         services.roll_back(
             principal=principal_of(request), endpoint_id=self.get_object().id, **given.validated_data
         )
+        return self._detail(self.get_object())
+
+    @extend_schema(request=NewRoutingSerializer, responses=EndpointDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def routing(self, request: Request, pk: str) -> Response:
+        """Set the rules beside the split: cohorts and shadow versions."""
+        given = NewRoutingSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        set_routing(principal=principal_of(request), endpoint_id=self.get_object().id, **given.validated_data)
         return self._detail(self.get_object())
 
     @extend_schema(responses=SplitChangeSerializer(many=True))

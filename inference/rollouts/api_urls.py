@@ -2,9 +2,12 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from inference.rollouts.api import EndpointGrantView, EndpointViewSet
+from inference.rollouts.feedback_api import FeedbackView
+from inference.rollouts.rollout_api import RolloutViewSet
 
 router = SimpleRouter()
 router.register("endpoints", EndpointViewSet)
+router.register("rollouts", RolloutViewSet)
 
 urlpatterns = [
     path(
@@ -12,5 +15,6 @@ urlpatterns = [
         EndpointGrantView.as_view(),
         name="endpoint-grant",
     ),
+    path("feedback/", FeedbackView.as_view(), name="feedback"),
     path("", include(router.urls)),
 ]

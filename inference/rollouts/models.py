@@ -266,6 +266,7 @@ class OutcomeRecord(TenantModel):
         STICKY = "sticky", _("the session")
         RULE = "rule", _("a rule")
         NAMED = "named", _("the caller")
+        STAND_IN = "stand_in", _("nothing else was ready")
         SHADOW = "shadow", _("mirrored")
 
     endpoint = models.ForeignKey(

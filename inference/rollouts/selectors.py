@@ -15,7 +15,7 @@ from governance.refs import ObjectRef
 from governance.tenants.context import tenant_context
 from inference.registry.artifacts import SealedArtifact
 from inference.registry.models import ModelVersion
-from inference.rollouts.models import Endpoint, EndpointArm
+from inference.rollouts.models import Endpoint, EndpointArm, Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,14 @@ def visible_endpoints(principal: Principal) -> QuerySet[Endpoint]:
     """The endpoints of the principal's tenant (every tenant's for the platform) with their arms."""
     arms = EndpointArm.objects.select_related("model_version").order_by("model_version_id")
     rows = Endpoint.objects.select_related("model", "tenant").prefetch_related(Prefetch("arms", arms))
+    if principal.platform:
+        return rows
+    return rows.filter(tenant_id=principal.tenant_id) if principal.tenant_id else rows.none()
+
+
+def visible_rollouts(principal: Principal) -> QuerySet[Rollout]:
+    """The rollouts of the principal's tenant (every tenant's for the platform)."""
+    rows = Rollout.objects.select_related("endpoint", "stable", "candidate")
     if principal.platform:
         return rows
     return rows.filter(tenant_id=principal.tenant_id) if principal.tenant_id else rows.none()

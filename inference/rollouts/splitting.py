@@ -31,10 +31,14 @@ def locked(endpoint_id: UUID) -> Endpoint:
     return endpoint
 
 
-def last_change_in_force(endpoint: Endpoint) -> SplitChange | None:
-    """The change that taking back takes back. Those of one rollout count together: none of them outlives another."""
+def last_change_in_force(endpoint: Endpoint, *, rollout: Rollout | None = None) -> SplitChange | None:
+    """The change that taking back takes back (of a `rollout` if given).
+
+    Those of one rollout count together: none of them outlives another.
+    """
+    changes = endpoint.changes.filter(rollout=rollout) if rollout is not None else endpoint.changes
     return (
-        endpoint.changes.filter(kind__in=(Kind.SET, Kind.ROUTING), undone_by=None)
+        changes.filter(kind__in=(Kind.SET, Kind.ROUTING), undone_by=None)
         .exclude(rollout__changes__undone_by__isnull=False)
         .select_related("rollout")
         .order_by("-id")

@@ -20,7 +20,7 @@ from inference.serving.split import choose
 
 # How a version came to answer. Only what the split or a session decided says something about the split's arms:
 # a cohort is no random sample, and whoever names a version wants that one.
-SPLIT, STICKY, RULE, NAMED = "split", "sticky", "rule", "named"
+SPLIT, STICKY, RULE, NAMED, STAND_IN = "split", "sticky", "rule", "named", "stand_in"
 
 
 @dataclass(slots=True, eq=False)
@@ -140,7 +140,8 @@ class Router:
 
         An explicit `version` bypasses the split, and so does a rule for the `cohort`, the `caller` or the session;
         where a rule's arm cannot be loaded the split decides. The weights decide among the arms that are ready; the
-        others are loaded behind the requests, and only when none is ready does a request wait. Raises ProtocolError.
+        others are loaded behind the requests. While none of them is ready, one without weight that is (the version that
+        answered before) stands in; only when there is none either does a request wait. Raises ProtocolError.
         """
         if version:
             routed = route.by_version.get(version)
@@ -160,6 +161,8 @@ class Router:
         candidates, weights = route.weighted, route.weights
         if any(routed.model is None for routed in candidates):
             candidates = self._ready(route)
+            if (stand_in := self._stand_in(route, candidates)) is not None:
+                return stand_in
             weights = [routed.arm.weight for routed in candidates]
         while candidates:
             index = choose(weights, key=session, salt=route.salt)
@@ -203,6 +206,15 @@ class Router:
             if routed.model is None:
                 self._pool.prepare(routed.arm)
         return ready or route.weighted
+
+    def _stand_in(self, route: Route, candidates: list[RoutedArm]) -> Choice | None:
+        """An arm without weight whose model is in memory, where no candidate's is."""
+        if any(routed.model is not None for routed in candidates):
+            return None
+        for routed in route.arms:
+            if not routed.arm.weight and (model := self._pool.loaded(routed.arm.version_id)) is not None:
+                return Choice(routed, model, STAND_IN, 1.0)
+        return None
 
     async def _load(self, route: Route, routed: RoutedArm) -> ServedModel:
         try:

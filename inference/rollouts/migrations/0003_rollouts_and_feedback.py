@@ -231,6 +231,7 @@ class Migration(migrations.Migration):
                     ("sticky", "the session"),
                     ("rule", "a rule"),
                     ("named", "the caller"),
+                    ("stand_in", "nothing else was ready"),
                     ("shadow", "mirrored"),
                 ],
                 help_text="How the version came to answer; empty when none was chosen.",

@@ -28,6 +28,7 @@ TERMINAL = {
     "governance.keys.states.KEY_STATES": {"destroyed"},
     "governance.keys.states.RE_ENCRYPTION_STATES": {"cancelled", "done"},
     "inference.registry.states.VERSION_STATES": {"retired"},
+    "inference.rollouts.states.ROLLOUT_STATES": {"cancelled", "promoted", "rolled_back"},
     "inference.serving.batch.states.JOB_STATES": {"cancelled", "failed", "succeeded"},
     "inference.serving.batch.states.SHARD_STATES": {"cancelled", "done", "failed"},
     "skills.library.states.VERSION_STATES": {"retired"},

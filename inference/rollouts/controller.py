@@ -1,0 +1,274 @@
+"""The controller of rollouts: looks at each that is running, judges it, and does what the judgement says.
+
+Safe to run twice (an endpoint's lock is taken by one, the others pass on), safe to miss, and safe to start again: what
+it decides comes from the plan, the recorded outcomes and the database's clock alone, never from how often it ran.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import override
+
+from governance.errors import DomainError
+from governance.ethics.selectors import without_approval
+from governance.principals import SYSTEM
+from governance.tenants.context import platform_scope
+from inference.registry.models import ModelVersion
+from inference.rollouts import metrics
+from inference.rollouts.analysis.verdicts import ArmWindow, Judgement, Step, Verdict, judge
+from inference.rollouts.lifecycle import database_time
+from inference.rollouts.models import Endpoint, Rollout, RolloutLook
+from inference.rollouts.plans import Plan
+from inference.rollouts.rollout_services import advance, hold, promote, roll_back_rollout
+from inference.rollouts.windows import (
+    SETTLE,
+    THRESHOLD_WINDOW,
+    Span,
+    answered_at_all,
+    arm_windows,
+    latency_thresholds,
+)
+
+log = logging.getLogger(__name__)
+
+Action = RolloutLook.Action
+# Looks at which nothing changed are kept once a minute: the evidence stays readable and small.
+QUIET_LOOK_S = 60.0
+THRESHOLD_ANSWERS = 100
+# A working canary of this share would be missed by so many requests with a chance of less than one in ten thousand.
+STARVED = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look came to."""
+
+    verdict: str
+    action: str
+    reason: str
+    judgement: Judgement | None = None
+    arms: tuple[ArmWindow, ArmWindow] | None = None
+
+
+def control_rollouts() -> int:
+    """Look at every running rollout that is due; returns how many were looked at. One that fails stops no other."""
+    with platform_scope(), transaction.atomic():
+        running = list(
+            Rollout.objects.filter(state=Rollout.State.RUNNING)
+            .order_by("looked_at")
+            .values_list("id", flat=True)
+        )
+    looked = 0
+    for rollout_id in running:
+        try:
+            looked += look_at(rollout_id)
+        except Exception:
+            metrics.LOOKS.labels("failed").inc()
+            log.exception("the rollout %s could not be looked at; the next look comes soon", rollout_id)
+    return looked
+
+
+def look_at(rollout_id: UUID) -> bool:
+    """One look at one rollout, if it is due and nobody else is at it."""
+    with platform_scope(), transaction.atomic(), override("en"):
+        endpoint = (
+            Endpoint.objects.select_for_update(of=("self",), skip_locked=True)
+            .filter(rollouts=rollout_id, rollouts__state=Rollout.State.RUNNING)
+            .first()
+        )
+        if endpoint is None:
+            return False
+        rollout = Rollout.objects.select_related("stable", "candidate").get(pk=rollout_id)
+        plan, now = Plan.from_json(rollout.plan), database_time()
+        # A clock that was set back makes nothing older than it was at the last look.
+        now = max(now, rollout.looked_at or now)
+        if rollout.state != Rollout.State.RUNNING or not _due(rollout, plan, now):
+            return False
+        look = _act(rollout, _judged(rollout, plan, now))
+        _keep(rollout_id, look, now)
+        metrics.LOOKS.labels(look.verdict).inc()
+        return True
+
+
+def _due(rollout: Rollout, plan: Plan, now: datetime) -> bool:
+    return rollout.looked_at is None or now >= rollout.looked_at + timedelta(seconds=plan.look_every_s)
+
+
+def _judged(rollout: Rollout, plan: Plan, now: datetime) -> Look:
+    """The verdict of this look and what is to be done about it."""
+    candidate = rollout.candidate
+    assert candidate is not None
+    if candidate.state != ModelVersion.State.READY:
+        return Look(
+            Verdict.ROLL_BACK,
+            Action.ROLL_BACK,
+            _("Version %(version)s is %(state)s and may not answer.")
+            % {"version": candidate.version, "state": candidate.get_state_display()},
+        )
+    if without_approval("registry.modelversion", [candidate.id], tenant_id=rollout.tenant_id):
+        return Look(
+            Verdict.ROLL_BACK,
+            Action.ROLL_BACK,
+            _("Version %(version)s has no valid approval, so it takes no traffic.")
+            % {"version": candidate.version},
+        )
+    thresholds = _thresholds(rollout, plan, now)
+    if thresholds is None:
+        return Look(
+            Verdict.HOLD,
+            Action.NONE,
+            _("Too few answers of the stable version to fix latency thresholds by."),
+        )
+    stable, canary = _arms(rollout, plan, thresholds, now)
+    step = plan.steps[rollout.step]
+    elapsed_s = max(0.0, (now - rollout.step_started_at).total_seconds())
+    if not canary.requests and elapsed_s >= plan.no_traffic_s and _starved(rollout, step.percent):
+        return Look(
+            Verdict.ROLL_BACK,
+            Action.ROLL_BACK,
+            _("Version %(version)s answers nothing although it has %(percent)d percent: it cannot be loaded.")
+            % {"version": candidate.version, "percent": step.percent},
+            arms=(stable, canary),
+        )
+    earlier = rollout.memory.get("judgement")
+    judgement = judge(
+        guardrails=plan.guardrails,
+        stable=stable,
+        canary=canary,
+        step=Step(elapsed_s, step.min_s, step.max_s, step.max_samples),
+        alpha=plan.alpha,
+        steps=len(plan.steps),
+        earlier=Judgement.from_json(earlier) if earlier else None,
+    )
+    last = rollout.step + 1 == len(plan.steps)
+    action = {
+        Verdict.PROMOTE: Action.PROMOTE if last else Action.ADVANCE,
+        Verdict.ROLL_BACK: Action.ROLL_BACK,
+        Verdict.INCONCLUSIVE: Action.ASK,
+        Verdict.HOLD: Action.NONE,
+    }[judgement.verdict]
+    return Look(judgement.verdict.value, action, judgement.explanation, judgement, (stable, canary))
+
+
+def _act(rollout: Rollout, look: Look) -> Look:
+    """Do what the look concluded. What may not be done (an approval caps the share, say) is left to a person."""
+    steps: dict[str, Callable[..., Rollout]] = {
+        Action.ADVANCE: advance,
+        Action.PROMOTE: promote,
+        Action.ROLL_BACK: roll_back_rollout,
+        Action.ASK: hold,
+    }
+    do = steps.get(look.action)
+    if do is None:
+        return look
+    try:
+        with transaction.atomic():
+            do(principal=SYSTEM, rollout_id=rollout.id, reason=look.reason)
+    except DomainError as refused:
+        why = _("%(wanted)s But that cannot be done: %(refusal)s") % {
+            "wanted": look.reason,
+            "refusal": str(refused),
+        }
+        hold(principal=SYSTEM, rollout_id=rollout.id, reason=why)
+        return Look(look.verdict, Action.ASK, why, look.judgement, look.arms)
+    if look.action in (Action.PROMOTE, Action.ROLL_BACK):
+        metrics.ENDED.labels(rollout.kind, look.action).inc()
+    return look
+
+
+def _thresholds(rollout: Rollout, plan: Plan, now: datetime) -> dict[str, int] | None:
+    """Latency thresholds of this step, fixed before its window begins; None until there are enough stable answers.
+
+    Where the stable version had not answered enough before the step, the step begins anew once it has.
+    """
+    if "thresholds" in rollout.memory:
+        known: dict[str, int] = rollout.memory["thresholds"]
+        return known
+    for until, restart in ((rollout.step_started_at, False), (now, True)):
+        span = Span(rollout.endpoint_id, until - THRESHOLD_WINDOW, until)
+        found = latency_thresholds(span, rollout.stable_id, plan.quantiles, at_least=THRESHOLD_ANSWERS)
+        if found is not None:
+            rollout.memory["thresholds"] = found
+            if restart:
+                rollout.step_started_at = now
+            rollout.save(update_fields=["memory", "step_started_at"])
+            return found
+    return None
+
+
+def _arms(
+    rollout: Rollout, plan: Plan, thresholds: dict[str, int], now: datetime
+) -> tuple[ArmWindow, ArmWindow]:
+    """What the stable version and the candidate did; for blue-green the stable version before the switch."""
+    assert rollout.candidate_id is not None
+    span = Span(rollout.endpoint_id, rollout.step_started_at + SETTLE, now)
+    both = [rollout.stable_id, rollout.candidate_id]
+    percent = plan.steps[rollout.step].percent
+    keep = percent / (100 - percent) if plan.baseline == "same_size" and percent < 50 else 1.0
+    windows = arm_windows(
+        span,
+        both,
+        thresholds=thresholds,
+        feedback=plan.needs_feedback,
+        thinned=rollout.stable_id if keep < 1 else None,
+        keep=keep,
+    )
+    if rollout.kind == Rollout.Kind.BLUE_GREEN:
+        length = max(now - rollout.step_started_at, THRESHOLD_WINDOW)
+        earlier = Span(rollout.endpoint_id, rollout.step_started_at - length, rollout.step_started_at)
+        windows[rollout.stable_id] = arm_windows(
+            earlier, [rollout.stable_id], thresholds=thresholds, feedback=plan.needs_feedback
+        )[rollout.stable_id]
+    return windows[rollout.stable_id], windows[rollout.candidate_id]
+
+
+def _starved(rollout: Rollout, percent: int) -> bool:
+    """Whether so many requests came in that a candidate that answers would have answered one of them."""
+    missed = answered_at_all(rollout.endpoint_id, rollout.step_started_at + SETTLE)
+    return missed > 0 and max(1 - percent / 100, 1e-2) ** missed < STARVED
+
+
+def _keep(rollout_id: UUID, look: Look, now: datetime) -> None:
+    """Remember the look; write it down when something changed, and once a minute otherwise."""
+    rollout = Rollout.objects.get(pk=rollout_id)
+    last = rollout.evidence.only("verdict", "at").first()
+    quiet = (
+        look.action == Action.NONE
+        and last is not None
+        and last.verdict == look.verdict
+        and (now - last.at).total_seconds() < QUIET_LOOK_S
+    )
+    rollout.looked_at = now
+    if look.judgement is not None and look.action not in (Action.ADVANCE, Action.PROMOTE):
+        rollout.memory["judgement"] = look.judgement.to_json()
+    if not quiet:
+        rollout.looks += 1
+        RolloutLook.objects.create(
+            tenant_id=rollout.tenant_id,
+            rollout=rollout,
+            number=rollout.looks,
+            step=rollout.step - (look.action == Action.ADVANCE),
+            at=now,
+            verdict=look.verdict,
+            action=look.action,
+            reason=look.reason,
+            judgement=_evidence(look),
+        )
+    rollout.save(update_fields=["looked_at", "looks", "memory"])
+
+
+def _evidence(look: Look) -> dict[str, Any]:
+    found: dict[str, Any] = look.judgement.to_json() if look.judgement is not None else {}
+    if look.arms is not None:
+        found["arms"] = [
+            {"requests": arm.requests, "errors": arm.errors, "answered": arm.timed} for arm in look.arms
+        ]
+    return found
