@@ -2,7 +2,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from inference.rollouts.api import EndpointGrantView, EndpointViewSet
-from inference.rollouts.feedback_api import FeedbackView
+from inference.rollouts.feedback_api import EndpointQualityView, FeedbackView
 from inference.rollouts.rollout_api import RolloutViewSet
 
 router = SimpleRouter()
@@ -14,6 +14,11 @@ urlpatterns = [
         "endpoints/<uuid:endpoint_id>/grants/<uuid:application_id>",
         EndpointGrantView.as_view(),
         name="endpoint-grant",
+    ),
+    path(
+        "endpoints/<uuid:endpoint_id>/quality/",
+        EndpointQualityView.as_view(),
+        name="endpoint-quality",
     ),
     path("feedback/", FeedbackView.as_view(), name="feedback"),
     path("", include(router.urls)),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +56,38 @@ def bar(parts: Sequence[tuple[str, float]]) -> list[Part]:
         found.append(Part(label, start, share, index % 4))
         start += share
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A part of a ribbon: one version's share between two changes, in a box of 600 by 100."""
+
+    label: str
+    share: int
+    x: float
+    y: float
+    width: float
+    height: float
+    colour: int
+
+
+def ribbon(
+    changes: Sequence[tuple[datetime, Mapping[str, int]]], *, until: datetime, colours: Mapping[str, int]
+) -> list[Band]:
+    """The traffic split over time: what each change set, oldest first, holds until the next one."""
+    if not changes:
+        return []
+    begin = changes[0][0]
+    length_s = max((until - begin).total_seconds(), 1e-3)
+    bands = []
+    for index, (at, split) in enumerate(changes):
+        end = changes[index + 1][0] if index + 1 < len(changes) else until
+        x = 600 * (at - begin).total_seconds() / length_s
+        width, y = 600 * max((end - at).total_seconds(), 0.0) / length_s, 0.0
+        for label, share in split.items():
+            if share:
+                bands.append(
+                    Band(label, share, round(x, 2), y, round(width, 2), float(share), colours.get(label, 0))
+                )
+            y += share
+    return bands

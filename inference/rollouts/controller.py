@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -24,7 +23,9 @@ from governance.tenants.context import platform_scope
 from inference.registry.models import ModelVersion
 from inference.rollouts import metrics
 from inference.rollouts.analysis.verdicts import ArmWindow, Judgement, Step, Verdict, judge
+from inference.rollouts.bandit_rollouts import judged_bandit, weigh
 from inference.rollouts.lifecycle import database_time
+from inference.rollouts.looks import Look, arm_figures
 from inference.rollouts.models import Endpoint, Rollout, RolloutLook
 from inference.rollouts.plans import Plan
 from inference.rollouts.rollout_services import advance, hold, promote, roll_back_rollout
@@ -45,17 +46,6 @@ QUIET_LOOK_S = 60.0
 THRESHOLD_ANSWERS = 100
 # A working canary of this share would be missed by so many requests with a chance of less than one in ten thousand.
 STARVED = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one look came to."""
-
-    verdict: str
-    action: str
-    reason: str
-    judgement: Judgement | None = None
-    arms: tuple[ArmWindow, ArmWindow] | None = None
 
 
 def control_rollouts() -> int:
@@ -87,19 +77,22 @@ def look_at(rollout_id: UUID) -> bool:
         if endpoint is None:
             return False
         rollout = Rollout.objects.select_related("stable", "candidate").get(pk=rollout_id)
-        plan, now = Plan.from_json(rollout.plan), database_time()
         # A clock that was set back makes nothing older than it was at the last look.
-        now = max(now, rollout.looked_at or now)
-        if rollout.state != Rollout.State.RUNNING or not _due(rollout, plan, now):
+        now = max(database_time(), rollout.looked_at or rollout.started_at)
+        if rollout.state != Rollout.State.RUNNING or not _due(rollout, now):
             return False
-        look = _act(rollout, _judged(rollout, plan, now))
+        if rollout.kind == Rollout.Kind.BANDIT:
+            look = _act(rollout, judged_bandit(rollout))
+        else:
+            look = _act(rollout, _judged(rollout, Plan.from_json(rollout.plan), now))
         _keep(rollout_id, look, now)
         metrics.LOOKS.labels(look.verdict).inc()
         return True
 
 
-def _due(rollout: Rollout, plan: Plan, now: datetime) -> bool:
-    return rollout.looked_at is None or now >= rollout.looked_at + timedelta(seconds=plan.look_every_s)
+def _due(rollout: Rollout, now: datetime) -> bool:
+    every = timedelta(seconds=rollout.plan["look_every_s"])
+    return rollout.looked_at is None or now >= rollout.looked_at + every
 
 
 def _judged(rollout: Rollout, plan: Plan, now: datetime) -> Look:
@@ -136,7 +129,7 @@ def _judged(rollout: Rollout, plan: Plan, now: datetime) -> Look:
             Action.ROLL_BACK,
             _("Version %(version)s answers nothing although it has %(percent)d percent: it cannot be loaded.")
             % {"version": candidate.version, "percent": step.percent},
-            arms=(stable, canary),
+            figures=arm_figures(stable, canary),
         )
     earlier = rollout.memory.get("judgement")
     judgement = judge(
@@ -155,7 +148,9 @@ def _judged(rollout: Rollout, plan: Plan, now: datetime) -> Look:
         Verdict.INCONCLUSIVE: Action.ASK,
         Verdict.HOLD: Action.NONE,
     }[judgement.verdict]
-    return Look(judgement.verdict.value, action, judgement.explanation, judgement, (stable, canary))
+    return Look(
+        judgement.verdict.value, action, judgement.explanation, judgement, arm_figures(stable, canary)
+    )
 
 
 def _act(rollout: Rollout, look: Look) -> Look:
@@ -165,6 +160,7 @@ def _act(rollout: Rollout, look: Look) -> Look:
         Action.PROMOTE: promote,
         Action.ROLL_BACK: roll_back_rollout,
         Action.ASK: hold,
+        Action.WEIGH: partial(weigh, weights=look.figures.get("weights", {})),
     }
     do = steps.get(look.action)
     if do is None:
@@ -178,7 +174,7 @@ def _act(rollout: Rollout, look: Look) -> Look:
             "refusal": str(refused),
         }
         hold(principal=SYSTEM, rollout_id=rollout.id, reason=why)
-        return Look(look.verdict, Action.ASK, why, look.judgement, look.arms)
+        return Look(look.verdict, Action.ASK, why, look.judgement, look.figures)
     if look.action in (Action.PROMOTE, Action.ROLL_BACK):
         metrics.ENDED.labels(rollout.kind, look.action).inc()
     return look
@@ -260,15 +256,6 @@ def _keep(rollout_id: UUID, look: Look, now: datetime) -> None:
             verdict=look.verdict,
             action=look.action,
             reason=look.reason,
-            judgement=_evidence(look),
+            judgement=look.evidence(),
         )
     rollout.save(update_fields=["looked_at", "looks", "memory"])
-
-
-def _evidence(look: Look) -> dict[str, Any]:
-    found: dict[str, Any] = look.judgement.to_json() if look.judgement is not None else {}
-    if look.arms is not None:
-        found["arms"] = [
-            {"requests": arm.requests, "errors": arm.errors, "answered": arm.timed} for arm in look.arms
-        ]
-    return found

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -14,6 +17,8 @@ from rest_framework.views import APIView
 from governance.access.requests import principal_of
 from inference.rollouts.feedback import MAX_ITEMS, Item, Receipt, give_feedback
 from inference.rollouts.models import Feedback
+from inference.rollouts.selectors import visible_endpoints
+from inference.rollouts.version_quality import VersionQuality, version_quality
 
 
 class FeedbackItemSerializer(serializers.Serializer[Any]):
@@ -74,3 +79,56 @@ def _item(given: dict[str, Any]) -> Item:
         if kind in given
     }
     return Item(given["decision_id"], given["key"], values)
+
+
+class EstimateSerializer(serializers.Serializer[Any]):
+    """A figure with its 95 % interval; null where it is not defined."""
+
+    value = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(source="interval.low", allow_null=True, default=None)
+    high = serializers.FloatField(source="interval.high", allow_null=True, default=None)
+
+
+class ClassFiguresSerializer(serializers.Serializer[Any]):
+    """One class; the mean over all classes has an empty name."""
+
+    name = serializers.CharField()
+    support = serializers.IntegerField()
+    precision = EstimateSerializer()
+    recall = EstimateSerializer()
+    f1 = EstimateSerializer()
+
+
+class EventFiguresSerializer(serializers.Serializer[Any]):
+    """A reward or a business event."""
+
+    kind = serializers.CharField()
+    count = serializers.IntegerField()
+    mean = EstimateSerializer()
+
+
+class VersionQualitySerializer(serializers.Serializer[VersionQuality]):
+    """What came back about one version's answers."""
+
+    version_id = serializers.UUIDField()
+    labelled = serializers.IntegerField()
+    accuracy = EstimateSerializer()
+    macro = ClassFiguresSerializer(source="quality.macro", allow_null=True, default=None)
+    classes = ClassFiguresSerializer(source="quality.classes", many=True, default=list)
+    calibration_error = EstimateSerializer(source="calibration.error", allow_null=True, default=None)
+    events = EventFiguresSerializer(many=True)
+
+
+class EndpointQualityView(APIView):
+    """How good an endpoint's versions are by the feedback of the last days (`days` in the query, default 7)."""
+
+    decisions = {"get": "rollouts.endpoint.view"}
+
+    @extend_schema(responses=VersionQualitySerializer(many=True), operation_id="endpoints_quality")
+    def get(self, request: Request, endpoint_id: UUID) -> Response:
+        """Accuracy, precision, recall, F1 and calibration per version, with intervals; rewards and events."""
+        endpoint = get_object_or_404(visible_endpoints(principal_of(request)), pk=endpoint_id)
+        asked = request.query_params.get("days", "")
+        days = min(max(int(asked), 1), 30) if asked.isdecimal() and len(asked) < 3 else 7
+        found: Any = version_quality(endpoint.id, window=timedelta(days=days))
+        return Response(VersionQualitySerializer(found, many=True).data)

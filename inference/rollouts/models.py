@@ -137,7 +137,6 @@ class Rollout(TenantModel):
     class Kind(models.TextChoices):
         CANARY = "canary", _("canary")
         BLUE_GREEN = "blue_green", _("blue-green")
-        EXPERIMENT = "experiment", _("experiment")
         BANDIT = "bandit", _("bandit")
 
     class State(models.TextChoices):
@@ -210,6 +209,13 @@ class Rollout(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.endpoint.name}: {self.get_kind_display()}"
+
+    @property
+    def versions(self) -> list[str]:
+        """The numbers of the versions that it is about, the stable one first."""
+        if self.candidate is not None:
+            return [self.stable.version, self.candidate.version]
+        return list(self.plan["versions"])
 
     @property
     def is_open(self) -> bool:

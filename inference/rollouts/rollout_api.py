@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from governance.access.requests import principal_of
 from inference.rollouts import rollout_services
+from inference.rollouts.bandit_rollouts import start_bandit
 from inference.rollouts.models import Rollout, RolloutLook
 from inference.rollouts.selectors import visible_rollouts
 
@@ -61,8 +62,21 @@ class NewRolloutSerializer(serializers.Serializer[Any]):
     """What is brought in, and how. What the plan leaves out has a default."""
 
     endpoint = serializers.UUIDField()
-    kind = serializers.ChoiceField(choices=["canary", "blue_green"])
-    version = serializers.CharField(max_length=64)
+    kind = serializers.ChoiceField(choices=Rollout.Kind.choices)
+    version = serializers.CharField(
+        max_length=64,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="Of a canary or blue-green rollout.",
+    )
+    versions = serializers.ListField(
+        child=serializers.CharField(max_length=64),
+        required=False,
+        default=list,
+        max_length=10,
+        help_text="Of a bandit: what competes with the version that has all traffic.",
+    )
     plan = serializers.DictField(required=False, default=dict)
     reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=1000)
 
@@ -73,6 +87,12 @@ class StepSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=1000)
     expected_state = serializers.CharField(required=False, default="", allow_blank=True, max_length=11)
     expected_step = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=0)
+
+
+class PromotionSerializer(StepSerializer):
+    """As for every step; where several versions compete also which one wins."""
+
+    version = serializers.CharField(required=False, default="", allow_blank=True, max_length=64)
 
 
 class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Rollout]):
@@ -107,21 +127,23 @@ class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         given = NewRolloutSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
-        made = rollout_services.start_rollout(
-            principal=principal_of(request),
-            endpoint_id=values["endpoint"],
-            kind=values["kind"],
-            version=values["version"],
-            plan=values["plan"],
-            reason=values["reason"],
-        )
+        common = {
+            "principal": principal_of(request),
+            "endpoint_id": values["endpoint"],
+            "plan": values["plan"],
+            "reason": values["reason"],
+        }
+        if values["kind"] == Rollout.Kind.BANDIT:
+            made = start_bandit(versions=values["versions"], **common)
+        else:
+            made = rollout_services.start_rollout(kind=values["kind"], version=values["version"], **common)
         return self._detail(self.get_queryset().get(pk=made.pk), status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=StepSerializer, responses=RolloutDetailSerializer)
+    @extend_schema(request=PromotionSerializer, responses=RolloutDetailSerializer)
     @action(detail=True, methods=["post"])
     def promote(self, request: Request, pk: str) -> Response:
         """Give the new version everything."""
-        return self._step(rollout_services.promote)
+        return self._step(rollout_services.promote, PromotionSerializer)
 
     @extend_schema(request=StepSerializer, responses=RolloutDetailSerializer)
     @action(detail=True, methods=["post"])
@@ -149,8 +171,8 @@ class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         page: Any = self.paginate_queryset(evidence)
         return self.get_paginated_response(RolloutLookSerializer(page, many=True).data)
 
-    def _step(self, service: Callable[..., Rollout]) -> Response:
-        given = StepSerializer(data=self.request.data)
+    def _step(self, service: Callable[..., Rollout], form: type[StepSerializer] = StepSerializer) -> Response:
+        given = form(data=self.request.data)
         given.is_valid(raise_exception=True)
         service(principal=principal_of(self.request), rollout_id=self.get_object().id, **given.validated_data)
         return self._detail(self.get_object())

@@ -52,35 +52,22 @@ def start_rollout(
     with transaction.atomic():
         endpoint = locked(endpoint_id)
         require(principal, "rollouts.endpoint.split", endpoint)
-        before, stable = _whole_split(endpoint)
+        before, stable = whole_split(endpoint)
         if version == stable.version:
             raise InvalidInput(_("Version %(version)s has all traffic already.") % {"version": version})
         weights = shares(before, stable.version, version, checked.steps[0].percent)
         versions = versions_for(endpoint, restorable(endpoint, weights))
         candidate = next(found for found in versions if found.version == version)
-        now = database_time()
-        rollout = Rollout.objects.create(
-            tenant_id=endpoint.tenant_id,
-            endpoint=endpoint,
+        rollout = begin_rollout(
+            endpoint,
+            versions,
+            principal=principal,
             kind=kind,
             stable=stable,
             candidate=candidate,
             plan=checked.to_json(),
             before=before,
-            step_started_at=now,
-            started_at=now,
             reason=reason,
-            started_by_kind=principal.kind,
-            started_by_id=principal.id,
-            started_by_label=principal.label[:200],
-        )
-        write_split(endpoint, versions, principal=principal, kind=Kind.SET, reason=reason, rollout=rollout)
-        keep(
-            rollout,
-            "start",
-            principal=principal,
-            reason=reason,
-            details={"kind": kind, "version": version, "percents": [step.percent for step in checked.steps]},
         )
     return rollout
 
@@ -88,13 +75,16 @@ def start_rollout(
 def advance(*, principal: Principal, rollout_id: UUID, reason: str = "") -> Rollout:
     """Give the candidate the share of the next step. Raises Conflict when there is none, or it is not running."""
     with transaction.atomic():
-        endpoint, rollout = _locked(principal, rollout_id)
+        endpoint, rollout = locked_rollout(principal, rollout_id)
         plan = Plan.from_json(rollout.plan)
         if rollout.state != State.RUNNING or rollout.step + 1 >= len(plan.steps):
             raise Conflict(_("The rollout has no next step."))
         rollout.step += 1
         _begin_step(rollout)
-        _set_shares(endpoint, rollout, plan.steps[rollout.step].percent, principal=principal, reason=reason)
+        assert rollout.candidate is not None
+        percent = plan.steps[rollout.step].percent
+        weights = shares(split_of(endpoint), rollout.stable.version, rollout.candidate.version, percent)
+        set_shares(endpoint, rollout, weights, principal=principal, reason=reason)
         keep(rollout, "advance", principal=principal, reason=reason)
     return rollout
 
@@ -104,14 +94,24 @@ def promote(
     principal: Principal,
     rollout_id: UUID,
     reason: str = "",
+    version: str = "",
     expected_state: str = "",
     expected_step: int | None = None,
 ) -> Rollout:
-    """Give the candidate all traffic and end the rollout. The stable version stays reachable by its number."""
+    """Give the candidate all traffic and end the rollout. The stable version stays reachable by its number.
+
+    Where several versions compete, `version` says which of them wins.
+    """
     with transaction.atomic():
-        endpoint, rollout = _locked(principal, rollout_id, expected_state, expected_step)
+        endpoint, rollout = locked_rollout(principal, rollout_id, expected_state, expected_step)
         _check_open(rollout, State.PROMOTED, principal)
-        _set_shares(endpoint, rollout, 100, principal=principal, reason=reason)
+        winner = rollout.candidate.version if rollout.candidate is not None else version
+        if winner not in rollout.versions or (version and version != winner):
+            raise InvalidInput(
+                _("Say which version wins: %(versions)s.") % {"versions": ", ".join(rollout.versions)}
+            )
+        weights = {**dict.fromkeys(split_of(endpoint), 0), winner: 100}
+        set_shares(endpoint, rollout, weights, principal=principal, reason=reason)
         move(rollout, State.PROMOTED, principal=principal, reason=reason)
     return rollout
 
@@ -143,7 +143,7 @@ def cancel_rollout(
 def hold(*, principal: Principal, rollout_id: UUID, reason: str) -> Rollout:
     """Leave the traffic as it is until a person decides."""
     with transaction.atomic():
-        _endpoint, rollout = _locked(principal, rollout_id)
+        _endpoint, rollout = locked_rollout(principal, rollout_id)
         move(rollout, State.HOLDING, principal=principal, reason=reason)
     return rollout
 
@@ -158,9 +158,44 @@ def resume(
 ) -> Rollout:
     """Let a rollout that waits for a person look at its present step once more, from the beginning."""
     with transaction.atomic():
-        _endpoint, rollout = _locked(principal, rollout_id, expected_state, expected_step)
+        _endpoint, rollout = locked_rollout(principal, rollout_id, expected_state, expected_step)
         move(rollout, State.RUNNING, principal=principal, reason=reason)
         _begin_step(rollout)
+    return rollout
+
+
+def begin_rollout(
+    endpoint: Endpoint,
+    versions: dict[ModelVersion, int],
+    *,
+    principal: Principal,
+    kind: str,
+    stable: ModelVersion,
+    candidate: ModelVersion | None,
+    plan: dict[str, Any],
+    before: dict[str, int],
+    reason: str,
+) -> Rollout:
+    """Write a new rollout and its first split; the endpoint is locked."""
+    now = database_time()
+    rollout = Rollout.objects.create(
+        tenant_id=endpoint.tenant_id,
+        endpoint=endpoint,
+        kind=kind,
+        stable=stable,
+        candidate=candidate,
+        plan=plan,
+        before=before,
+        step_started_at=now,
+        started_at=now,
+        reason=reason,
+        started_by_kind=principal.kind,
+        started_by_id=principal.id,
+        started_by_label=principal.label[:200],
+    )
+    write_split(endpoint, versions, principal=principal, kind=Kind.SET, reason=reason, rollout=rollout)
+    first = {version.version: weight for version, weight in versions.items()}
+    keep(rollout, "start", principal=principal, reason=reason, details={"kind": kind, "split": first})
     return rollout
 
 
@@ -178,7 +213,7 @@ def _return(
     expected_step: int | None,
 ) -> Rollout:
     with transaction.atomic():
-        endpoint, rollout = _locked(principal, rollout_id, expected_state, expected_step)
+        endpoint, rollout = locked_rollout(principal, rollout_id, expected_state, expected_step)
         _check_open(rollout, target, principal)
         change = last_change_in_force(endpoint, rollout=rollout)
         write_split(
@@ -194,15 +229,14 @@ def _return(
     return rollout
 
 
-def _set_shares(
-    endpoint: Endpoint, rollout: Rollout, percent: int, *, principal: Principal, reason: str
+def set_shares(
+    endpoint: Endpoint, rollout: Rollout, weights: Mapping[str, int], *, principal: Principal, reason: str
 ) -> None:
-    assert rollout.candidate is not None
-    weights = shares(split_of(endpoint), rollout.stable.version, rollout.candidate.version, percent)
-    if weights != split_of(endpoint):
+    """Move the traffic of a rollout; the endpoint is locked."""
+    if dict(weights) != split_of(endpoint):
         write_split(
             endpoint,
-            versions_for(endpoint, restorable(endpoint, weights)),
+            versions_for(endpoint, restorable(endpoint, dict(weights))),
             principal=principal,
             kind=Kind.SET,
             reason=reason,
@@ -217,7 +251,7 @@ def _begin_step(rollout: Rollout) -> None:
     rollout.save(update_fields=["step", "step_started_at", "memory"])
 
 
-def _whole_split(endpoint: Endpoint) -> tuple[dict[str, int], ModelVersion]:
+def whole_split(endpoint: Endpoint) -> tuple[dict[str, int], ModelVersion]:
     """The present split and the one version that has all of it."""
     if open_rollout(endpoint) is not None:
         raise Conflict(
@@ -239,7 +273,7 @@ def _check_open(rollout: Rollout, target: str, principal: Principal) -> None:
     ROLLOUT_STATES.check(rollout.state, target, principal.roles)
 
 
-def _locked(
+def locked_rollout(
     principal: Principal, rollout_id: UUID, expected_state: str = "", expected_step: int | None = None
 ) -> tuple[Endpoint, Rollout]:
     """The endpoint, locked, and its rollout as it is now. Raises NotFound, or Conflict when it is not as expected."""

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from inference.rollouts import views
+from inference.rollouts import rollout_views, views
 
 urlpatterns = [
     path("endpoints/", views.endpoints, name="endpoints"),
@@ -12,4 +12,9 @@ urlpatterns = [
     path("endpoints/<uuid:endpoint_id>/split/", views.split, name="page-endpoint-split"),
     path("endpoints/<uuid:endpoint_id>/roll-back/", views.undo, name="page-endpoint-roll-back"),
     path("endpoints/<uuid:endpoint_id>/grants/", views.grants, name="page-endpoint-grants"),
+    path("endpoints/<uuid:endpoint_id>/rollout/", rollout_views.start, name="page-rollout-start"),
+    path("rollouts/<uuid:rollout_id>/", rollout_views.rollout, name="rollout"),
+    path("rollouts/<uuid:rollout_id>/live/", rollout_views.live, name="page-rollout-live"),
+    path("rollouts/<uuid:rollout_id>/act/", rollout_views.act, name="page-rollout-act"),
+    path("rollouts/<uuid:rollout_id>/looks/<int:number>/", rollout_views.look, name="page-rollout-look"),
 ]

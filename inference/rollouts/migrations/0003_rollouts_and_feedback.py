@@ -88,7 +88,6 @@ class Migration(migrations.Migration):
                         choices=[
                             ("canary", "canary"),
                             ("blue_green", "blue-green"),
-                            ("experiment", "experiment"),
                             ("bandit", "bandit"),
                         ],
                         max_length=10,

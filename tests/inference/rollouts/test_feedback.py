@@ -145,6 +145,39 @@ def test_over_rest_with_the_clients_own_right(endpoint, org, admin, traffic):
     assert client.post("/api/v1/feedback/", {}, content_type="application/json").status_code == 401
 
 
+def test_what_came_back_says_how_good_each_version_is(admin, endpoint, org, versions, traffic):
+    good, bad = traffic("1.0.0", 40, predicted="1", confidence=0.9), traffic("2.0.0", 40, predicted="1")
+    (seen,) = traffic("3.0.0", 1, predicted="2", chosen="shadow", mirror_of=good[0].id)
+    items = [
+        Item(row.id, f"g{n}", {"label": "1" if n % 10 else "2", "reward": 1.0}) for n, row in enumerate(good)
+    ]
+    items += [
+        Item(row.id, f"b{n}", {"label": "12"[n % 2], "reward": 0.0, "task_completed": float(n % 2)})
+        for n, row in enumerate(bad)
+    ]
+    assert {status for status, _retry in tell(admin, *items)} == {"accepted"}
+    application, secret = make_application(org, scopes=["models:read"], role=Role.DEVELOPER)
+    headers = {"Authorization": f"Bearer {bearer_token(application, secret)}"}
+    answer = Client().get(f"/api/v1/endpoints/{endpoint.id}/quality/?days=2", headers=headers)
+    assert answer.status_code == 200
+    stable, canary, shadow = (
+        next(row for row in answer.json() if row["version_id"] == str(versions[number].id))
+        for number in ("1.0.0", "2.0.0", "3.0.0")
+    )
+    assert (stable["labelled"], stable["accuracy"]["value"]) == (40, 0.9)
+    assert stable["accuracy"]["low"] < 0.9 < stable["accuracy"]["high"]
+    assert canary["accuracy"]["value"] == 0.5
+    assert {figures["name"]: figures["support"] for figures in canary["classes"]} == {"1": 20, "2": 20}
+    assert canary["macro"]["recall"]["value"] == 0.5
+    assert stable["calibration_error"]["value"] == pytest.approx(0.0, abs=1e-6)
+    assert canary["calibration_error"] is None
+    assert {event["kind"]: event["mean"]["value"] for event in canary["events"]} == {
+        "reward": 0.0,
+        "task_completed": 0.5,
+    }
+    assert (shadow["labelled"], shadow["accuracy"]["value"], seen.chosen) == (1, 1.0, "shadow")
+
+
 def test_feedback_goes_with_its_age_and_with_the_person_it_is_about(admin, endpoint, traffic, inside, org):
     from governance.refs import ObjectRef
     from inference.rollouts.cataloguing import OUTCOMES, _erase_outcomes, _outcomes_of
@@ -154,7 +187,7 @@ def test_feedback_goes_with_its_age_and_with_the_person_it_is_about(admin, endpo
     with inside():
         assert list(_outcomes_of("client", org.id))
         handled = _erase_outcomes(ObjectRef(OUTCOMES, "client"), org.id)
-        assert "2 records" in handled.detail
+        assert "2 records" in handled.note
         assert not Feedback.objects.exists()
         Feedback.objects.create(
             tenant=org, decision_id=known.id, endpoint=endpoint, kind="reward", number=1, key="b",

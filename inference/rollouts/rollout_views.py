@@ -1,0 +1,179 @@
+"""The console's pages about rollouts: starting one, watching it, deciding where a person must, and the evidence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from governance.access.decisions import decide, require
+from governance.access.requests import principal_of
+from governance.errors import DomainError, InvalidInput, NotFound
+from inference.registry.models import ModelVersion
+from inference.rollouts import rollout_services
+from inference.rollouts.models import Endpoint, Rollout
+from inference.rollouts.plans import DAY_S
+from inference.rollouts.rollout_pages import look_context, rollout_context
+from inference.rollouts.selectors import visible_endpoints, visible_rollouts
+
+MAX_LOOKS = 50
+STEPS: dict[str, Callable[..., Rollout]] = {
+    "promote": rollout_services.promote,
+    "roll_back": rollout_services.roll_back_rollout,
+    "cancel": rollout_services.cancel_rollout,
+    "resume": rollout_services.resume,
+}
+DEFAULTS = {
+    "kind": "canary",
+    "percents": "5, 25, 50",
+    "hold_minutes": "5",
+    "errors": "1",
+    "slow": "2",
+    "reason": "",
+    "version": "",
+}
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def start(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    """Begin to bring a version in."""
+    principal = principal_of(request)
+    endpoint = visible_endpoints(principal).filter(pk=endpoint_id).first()
+    if endpoint is None:
+        require(principal, "rollouts.endpoint.view")
+        raise NotFound(_("There is no such endpoint."))
+    require(principal, "rollouts.endpoint.split", endpoint)
+    given = {name: request.POST.get(name, default).strip() for name, default in DEFAULTS.items()}
+    context = {"endpoint": endpoint, "versions": _candidates(endpoint), "given": given}
+    if request.method == "POST":
+        try:
+            made = rollout_services.start_rollout(
+                principal=principal,
+                endpoint_id=endpoint.id,
+                kind=given["kind"],
+                version=given["version"],
+                plan=_plan(given),
+                reason=given["reason"],
+            )
+        except DomainError as error:
+            if error.status == 403:
+                raise
+            return render(request, "rollouts/start.html", context | {"error": error}, status=error.status)
+        messages.success(request, _("The rollout has begun; it goes on by itself from here."))
+        return HttpResponseRedirect(reverse("rollout", args=[made.id]))
+    return render(request, "rollouts/start.html", context)
+
+
+@never_cache
+@require_safe
+def rollout(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
+    """One rollout."""
+    found = _rollout(request, rollout_id)
+    context = rollout_context(found) | {
+        "looks": found.evidence.all()[:MAX_LOOKS],
+        "may_split": decide(principal_of(request), "rollouts.endpoint.split", found.endpoint).allow,
+    }
+    return render(request, "rollouts/rollout.html", context)
+
+
+@never_cache
+@require_safe
+def live(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
+    """The part of the page that refreshes itself; the whole page when another step or state is reached."""
+    found = _rollout(request, rollout_id)
+    answer = render(request, "rollouts/rollout_live.html", rollout_context(found))
+    if request.GET.get("at", "") != f"{found.state}-{found.step}-{found.looks}":
+        answer["HX-Refresh"] = "true"
+    return answer
+
+
+@never_cache
+@require_safe
+def look(request: HttpRequest, rollout_id: UUID, number: int) -> HttpResponse:
+    """The evidence of one look."""
+    found = _rollout(request, rollout_id)
+    seen = found.evidence.filter(number=number).first()
+    if seen is None:
+        raise NotFound(_("There was no such look."))
+    return render(request, "rollouts/look.html", {"rollout": found, "look": seen, **look_context(seen)})
+
+
+@require_POST
+def act(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
+    """What a person decides: `do` is promote, roll_back, cancel or resume."""
+    found = _rollout(request, rollout_id)
+    service = STEPS.get(request.POST.get("do", ""))
+    if service is None:
+        raise InvalidInput(_("Choose one from the list."))
+    step = request.POST.get("step", "")
+    winner = {"version": request.POST.get("version", "")} if service is rollout_services.promote else {}
+    service(
+        **winner,
+        principal=principal_of(request),
+        rollout_id=found.id,
+        reason=request.POST.get("reason", "").strip() or _("decided in the console"),
+        expected_state=request.POST.get("state", ""),
+        expected_step=int(step) if step.isdecimal() and len(step) < 4 else None,
+    )
+    messages.success(request, _("Done; every process follows it within a second."))
+    return HttpResponseRedirect(reverse("rollout", args=[found.id]))
+
+
+def _rollout(request: HttpRequest, rollout_id: UUID) -> Rollout:
+    principal = principal_of(request)
+    found = visible_rollouts(principal).filter(pk=rollout_id).first()
+    if found is None:
+        require(principal, "rollouts.endpoint.view")
+        raise NotFound(_("There is no such rollout."))
+    require(principal, "rollouts.endpoint.view", found.endpoint)
+    return found
+
+
+def _candidates(endpoint: Endpoint) -> Any:
+    """The versions that can be brought in: ready ones without all the traffic, newest first."""
+    whole = [arm.model_version_id for arm in endpoint.arms.all() if arm.weight == 100]
+    ready = ModelVersion.objects.filter(model_id=endpoint.model_id, state=ModelVersion.State.READY)
+    return ready.exclude(pk__in=whole).order_by("-id")
+
+
+def _plan(given: dict[str, str]) -> dict[str, Any]:
+    """The plan that the form describes. Raises InvalidInput."""
+    minutes = _number(given["hold_minutes"])
+    times = {"min_s": 60 * minutes, "max_s": max(float(DAY_S), 120 * minutes)}
+    percents = [100] if given["kind"] == Rollout.Kind.BLUE_GREEN else _percents(given["percents"])
+    return {
+        "steps": [{"percent": percent, **times} for percent in percents],
+        "guardrails": [
+            {"metric": "error_rate", "tolerance": _number(given["errors"]) / 100},
+            {"metric": "p99", "tolerance": _number(given["slow"]) / 100},
+            {"metric": "p50", "tolerance": 0.2, "evidence": "none"},
+            {"metric": "refused", "tolerance": 0.02, "evidence": "none"},
+        ],
+    }
+
+
+def _percents(text: str) -> list[int]:
+    found = re.split(r"[\s,;]+", text.strip())
+    if not all(part.isdecimal() and len(part) < 4 for part in found):
+        raise InvalidInput(_("Shares are whole percents from 0 to 100."))
+    return [int(part) for part in found]
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100_000:
+        raise InvalidInput(_("“%(text)s” is no number of at least 0.") % {"text": text[:20]})
+    return value
