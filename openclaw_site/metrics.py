@@ -18,6 +18,7 @@ from governance.audit.selectors import broken_chains
 from governance.oversight.selectors import escalated
 from governance.privilege.selectors import glass_alarms
 from governance.tenants.context import platform_scope
+from inference.rollouts.metrics import RolloutCollector
 from inference.serving.batch.metrics import BatchCollector
 from marketplace.review.models import Submission
 from openclaw_site.heartbeats import queue_depths, worker_states
@@ -114,6 +115,6 @@ def exposition() -> bytes:
         return generate_latest()
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
-    for collector in (SiteCollector(), BatchCollector()):
+    for collector in (SiteCollector(), BatchCollector(), RolloutCollector()):
         registry.register(collector)
     return generate_latest(registry)

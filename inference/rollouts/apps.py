@@ -12,9 +12,11 @@ class RolloutsConfig(AppConfig):
         from inference.registry.services import guard_retirement
         from inference.rollouts import policies  # noqa: F401  registers the actions
         from inference.rollouts.cataloguing import register_with_catalogue
+        from inference.rollouts.metrics import register_rollout_metrics
         from inference.rollouts.selectors import versions_behind
         from inference.rollouts.services import objection_to_retirement
 
         register_parts("rollouts.endpoint", versions_behind)
         guard_retirement(objection_to_retirement)
         register_with_catalogue()
+        register_rollout_metrics()

@@ -93,18 +93,18 @@ def checked_bandit(versions: list[str], given: Mapping[str, Any]) -> BanditPlan:
             _("A bandit goes by a policy (%(policies)s) and a reward (%(rewards)s).")
             % {"policies": ", ".join(Policy), "rewards": ", ".join(REWARDS)}
         )
-    bounds: dict[str, tuple[type | tuple[type, ...], float, float]] = {
-        "floor": (int, 0, 50),
-        "cap": (int, 1, 100),
+    bounds: dict[str, tuple[tuple[type, ...], float, float]] = {
+        "floor": ((int,), 0, 50),
+        "cap": ((int,), 1, 100),
         "holdout": ((int, float), 0.0, 1.0),
         "gamma_per_hour": ((int, float), 0.5, 1.0),
         "error_tolerance": ((int, float), 0.0, 0.5),
         "alpha": ((int, float), 0.001, 0.2),
         "look_every_s": ((int, float), 1.0, 3600.0),
     }
-    for name, (kind, low, high) in bounds.items():
-        value: Any = getattr(plan, name)
-        if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+    for name, (kinds, low, high) in bounds.items():
+        value = getattr(plan, name)
+        if type(value) not in kinds or not low <= value <= high:
             raise InvalidInput(
                 _("“%(name)s” is a number from %(least)s to %(most)s.")
                 % {"name": name, "least": f"{low:g}", "most": f"{high:g}"}

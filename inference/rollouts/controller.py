@@ -21,7 +21,6 @@ from governance.ethics.selectors import without_approval
 from governance.principals import SYSTEM
 from governance.tenants.context import platform_scope
 from inference.registry.models import ModelVersion
-from inference.rollouts import metrics
 from inference.rollouts.analysis.verdicts import ArmWindow, Judgement, Step, Verdict, judge
 from inference.rollouts.bandit_rollouts import judged_bandit, weigh
 from inference.rollouts.lifecycle import database_time
@@ -61,7 +60,6 @@ def control_rollouts() -> int:
         try:
             looked += look_at(rollout_id)
         except Exception:
-            metrics.LOOKS.labels("failed").inc()
             log.exception("the rollout %s could not be looked at; the next look comes soon", rollout_id)
     return looked
 
@@ -86,7 +84,6 @@ def look_at(rollout_id: UUID) -> bool:
         else:
             look = _act(rollout, _judged(rollout, Plan.from_json(rollout.plan), now))
         _keep(rollout_id, look, now)
-        metrics.LOOKS.labels(look.verdict).inc()
         return True
 
 
@@ -175,8 +172,6 @@ def _act(rollout: Rollout, look: Look) -> Look:
         }
         hold(principal=SYSTEM, rollout_id=rollout.id, reason=why)
         return Look(look.verdict, Action.ASK, why, look.judgement, look.figures)
-    if look.action in (Action.PROMOTE, Action.ROLL_BACK):
-        metrics.ENDED.labels(rollout.kind, look.action).inc()
     return look
 
 

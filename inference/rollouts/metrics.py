@@ -1,10 +1,103 @@
-"""Prometheus metrics of rollouts. Labels are bounded: kinds, verdicts and actions, never names of tenants' things."""
+"""Prometheus metrics of rollouts and feedback, read from the tables: controllers are many, the truth is one.
+
+Labels are bounded: kinds, states and verdicts, and for the figures of versions the endpoints that got feedback within
+the last hour, of which at most `MAX_SERIES` are shown.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import Counter
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
-LOOKS = Counter("openclaw_rollout_looks_total", "Looks at rollouts by verdict.", ["verdict"])
-ENDED = Counter(
-    "openclaw_rollout_ends_total", "Rollouts that the controller has ended by itself.", ["kind", "action"]
-)
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Count, Min
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from governance.tenants.context import platform_scope
+from inference.rollouts.lifecycle import database_time
+from inference.rollouts.models import Rollout, RolloutLook
+
+log = logging.getLogger(__name__)
+
+LOOKS_WINDOW = timedelta(hours=1)
+MAX_SERIES = 500
+# The mean of each kind of feedback per version; for labels, the share that the version had said. Newest values count.
+TOLD = """
+    SELECT o.tenant_id, e.name, v.version, f.kind, count(*),
+           CASE f.kind WHEN 'label' THEN avg((f.text = o.predicted)::int)::float8 ELSE avg(f.number) END
+    FROM (
+        SELECT DISTINCT ON (decision_id, kind) decision_id, kind, text, number
+        FROM rollouts_feedback WHERE at > %s ORDER BY decision_id, kind, id DESC
+    ) f
+    JOIN rollouts_outcomerecord o ON o.id = f.decision_id AND (f.kind <> 'label' OR o.predicted <> '')
+    JOIN rollouts_endpoint e ON e.id = o.endpoint_id
+    JOIN registry_modelversion v ON v.id = o.model_version_id
+    GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT %s
+"""
+
+
+class RolloutCollector(Collector):
+    """Rollouts by state, how late the controller is, and what came back about versions."""
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance: registering must not need a database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            with platform_scope(), transaction.atomic():
+                families = [*_rollouts(), *_feedback()]
+        except DatabaseError:
+            log.exception("metrics of rollouts cannot be read")
+            return
+        yield from families
+
+
+def _rollouts() -> list[Metric]:
+    now = database_time()
+    by_state = GaugeMetricFamily("openclaw_rollouts", "Rollouts by kind and state.", labels=["kind", "state"])
+    for kind, state, count in Rollout.objects.order_by().values_list("kind", "state").annotate(Count("id")):
+        by_state.add_metric([kind, state], count)
+    looks = GaugeMetricFamily(
+        "openclaw_rollout_looks", "Looks written down within the last hour, by verdict.", labels=["verdict"]
+    )
+    recent = RolloutLook.objects.order_by().filter(at__gt=now - LOOKS_WINDOW)
+    for verdict, count in recent.values_list("verdict").annotate(Count("id")):
+        looks.add_metric([verdict], count)
+    running = Rollout.objects.filter(state=Rollout.State.RUNNING)
+    oldest = running.aggregate(oldest=Min("looked_at"))["oldest"]
+    age = GaugeMetricFamily(
+        "openclaw_rollout_oldest_look_seconds",
+        "How long ago the running rollout that waits longest was looked at.",
+    )
+    age.add_metric([], max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
+    return [by_state, looks, age]
+
+
+def _feedback() -> list[Metric]:
+    names = ["tenant", "endpoint", "version", "kind"]
+    means = GaugeMetricFamily(
+        "openclaw_feedback_mean",
+        "Mean of the feedback of the last hour; for labels the share of answers that were right.",
+        labels=names,
+    )
+    counts = GaugeMetricFamily("openclaw_feedback_count", "Decisions with such feedback.", labels=names)
+    with connection.cursor() as cursor:
+        cursor.execute(TOLD, [database_time() - LOOKS_WINDOW, MAX_SERIES])
+        for tenant, endpoint, version, kind, count, mean in cursor.fetchall():
+            counts.add_metric([str(tenant), endpoint, version, kind], count)
+            means.add_metric([str(tenant), endpoint, version, kind], mean)
+    return [means, counts]
+
+
+def register_rollout_metrics() -> None:
+    """Make the figures part of /metrics, once per process."""
+    if not _registered:
+        _registered.append(RolloutCollector())
+        REGISTRY.register(_registered[0])
+
+
+_registered: list[RolloutCollector] = []

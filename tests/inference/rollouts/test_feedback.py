@@ -14,6 +14,7 @@ from governance.principals import Role
 from governance.tenants.context import tenant_context
 from inference.rollouts.feedback import MAX_ITEMS, Item, give_feedback
 from inference.rollouts.lifecycle import database_time
+from inference.rollouts.metrics import RolloutCollector
 from inference.rollouts.models import Feedback
 from inference.rollouts.services import drop_old_outcomes
 from inference.rollouts.windows import SETTLE, Span, arm_windows
@@ -176,6 +177,14 @@ def test_what_came_back_says_how_good_each_version_is(admin, endpoint, org, vers
         "task_completed": 0.5,
     }
     assert (shadow["labelled"], shadow["accuracy"]["value"], seen.chosen) == (1, 1.0, "shadow")
+    series = {
+        (family.name, sample.labels.get("version"), sample.labels.get("kind")): sample.value
+        for family in RolloutCollector().collect()
+        for sample in family.samples
+    }
+    assert series["openclaw_feedback_mean", "1.0.0", "label"] == 0.9
+    assert series["openclaw_feedback_count", "2.0.0", "task_completed"] == 40
+    assert series["openclaw_rollout_oldest_look_seconds", None, None] == 0
 
 
 def test_feedback_goes_with_its_age_and_with_the_person_it_is_about(admin, endpoint, traffic, inside, org):
@@ -187,7 +196,7 @@ def test_feedback_goes_with_its_age_and_with_the_person_it_is_about(admin, endpo
     with inside():
         assert list(_outcomes_of("client", org.id))
         handled = _erase_outcomes(ObjectRef(OUTCOMES, "client"), org.id)
-        assert "2 records" in handled.note
+        assert "2 records" in handled.reason
         assert not Feedback.objects.exists()
         Feedback.objects.create(
             tenant=org, decision_id=known.id, endpoint=endpoint, kind="reward", number=1, key="b",
