@@ -110,6 +110,15 @@ def _judged(rollout: Rollout, plan: Plan, now: datetime) -> Look:
             _("Version %(version)s has no valid approval, so it takes no traffic.")
             % {"version": candidate.version},
         )
+    step = plan.steps[rollout.step]
+    elapsed_s = max(0.0, (now - rollout.step_started_at).total_seconds())
+    if elapsed_s >= plan.no_traffic_s and _starved(rollout, step.percent):
+        return Look(
+            Verdict.ROLL_BACK,
+            Action.ROLL_BACK,
+            _("Version %(version)s answers nothing although it has %(percent)d percent: it cannot be loaded.")
+            % {"version": candidate.version, "percent": step.percent},
+        )
     thresholds = _thresholds(rollout, plan, now)
     if thresholds is None:
         return Look(
@@ -117,17 +126,8 @@ def _judged(rollout: Rollout, plan: Plan, now: datetime) -> Look:
             Action.NONE,
             _("Too few answers of the stable version to fix latency thresholds by."),
         )
-    stable, canary = _arms(rollout, plan, thresholds, now)
-    step = plan.steps[rollout.step]
     elapsed_s = max(0.0, (now - rollout.step_started_at).total_seconds())
-    if not canary.requests and elapsed_s >= plan.no_traffic_s and _starved(rollout, step.percent):
-        return Look(
-            Verdict.ROLL_BACK,
-            Action.ROLL_BACK,
-            _("Version %(version)s answers nothing although it has %(percent)d percent: it cannot be loaded.")
-            % {"version": candidate.version, "percent": step.percent},
-            figures=arm_figures(stable, canary),
-        )
+    stable, canary = _arms(rollout, plan, thresholds, now)
     earlier = rollout.memory.get("judgement")
     judgement = judge(
         guardrails=plan.guardrails,
@@ -222,9 +222,11 @@ def _arms(
 
 
 def _starved(rollout: Rollout, percent: int) -> bool:
-    """Whether so many requests came in that a candidate that answers would have answered one of them."""
-    missed = answered_at_all(rollout.endpoint_id, rollout.step_started_at + SETTLE)
-    return missed > 0 and max(1 - percent / 100, 1e-2) ** missed < STARVED
+    """Whether the candidate answered none of so many requests that one that works would have answered one of them."""
+    asked, answered = answered_at_all(
+        rollout.endpoint_id, rollout.candidate_id, rollout.step_started_at + SETTLE
+    )
+    return asked > 0 and not answered and max(1 - percent / 100, 1e-2) ** asked < STARVED
 
 
 def _keep(rollout_id: UUID, look: Look, now: datetime) -> None:

@@ -50,8 +50,8 @@ TOLD = """
       AND (o.model_version_id <> %(thinned)s OR abs(uuid_hash(o.id)::bigint) %% 10000 < %(keep)s)
     GROUP BY o.model_version_id, f.kind
 """
-STOOD_IN = """
-    SELECT count(*) FROM rollouts_outcomerecord
+ASKED = """
+    SELECT count(*), count(*) FILTER (WHERE model_version_id = %s) FROM rollouts_outcomerecord
     WHERE endpoint_id = %s AND at > %s AND chosen IN ('split', 'sticky', 'stand_in')
 """
 QUANTILES = """
@@ -111,12 +111,12 @@ def arm_windows(
     }
 
 
-def answered_at_all(endpoint_id: UUID, since: datetime) -> int:
-    """How many requests came in that named no version and that no rule decided."""
+def answered_at_all(endpoint_id: UUID, version_id: UUID | None, since: datetime) -> tuple[int, int]:
+    """How many requests came in that named no version and that no rule decided, and how many the version answered."""
     with connection.cursor() as cursor:
-        cursor.execute(STOOD_IN, [endpoint_id, since])
+        cursor.execute(ASKED, [version_id, endpoint_id, since])
         row = cursor.fetchone()
-    return int(row[0]) if row else 0
+    return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
 def latency_thresholds(

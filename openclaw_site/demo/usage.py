@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
 
-from openclaw_site.demo import batch, developer, operator, tenant
+from openclaw_site.demo import batch, developer, operator, rollout, tenant
 from openclaw_site.demo.clients import Person, Program
 from openclaw_site.demo.journey import Cast, Publishing
 from openclaw_site.demo.plugins import DIGITS, SKILL, TRIAGE
@@ -54,6 +54,8 @@ class Usage:
                 "A better version: published, upgraded, a canary of 10 %, rolled back"
             ) as step:
                 self.canary(step)
+            with self.report.step("A fault in a new version: rolled back without a person") as step:
+                self.fault(step)
             with self.report.step("A batch over a file, and a killed worker") as step:
                 self.program.authorise("batch:write")
                 version = self.world.versions[1]
@@ -115,6 +117,25 @@ class Usage:
             weights = {new: 100 - CANARY_PERCENT, old: CANARY_PERCENT}
             tenant.set_split(step, self.admin, endpoint_id, weights, reason="Better on unseen images")
             developer.measure_split(step, caller, MODEL, "image", images, weights=weights)
+
+    def fault(self, step: Step) -> None:
+        """A rollout of a version whose file is damaged; afterwards the traffic is as it was."""
+        old, new = self.world.versions
+        self.program.authorise("models:infer")
+        images, _truth = self.world.unseen("digits")
+        tensor = {"name": "image", "datatype": "FP32", "shape": [1, *images[0].shape]}
+        rollout.play(
+            step,
+            self.world,
+            self.admin,
+            self.program,
+            endpoint={"id": self.endpoints[MODEL], "model": MODEL},
+            good=new,
+            faulty=old,
+            body={"inputs": [tensor | {"data": images[0].ravel().tolist()}]},
+        )
+        weights = {new: 100 - CANARY_PERCENT, old: CANARY_PERCENT}
+        tenant.set_split(step, self.admin, self.endpoints[MODEL], weights, reason="As before the rollout")
 
     def call_skill(self, step: Step) -> None:
         """Predict one image, and let the skill put the answer into words."""

@@ -19,6 +19,7 @@ STEPS = (
     "The tenant's administrator installs, grants, and gets endpoints",
     "the stock tritonclient, and REST",
     "a canary of 10 %, rolled back",
+    "A fault in a new version: rolled back without a person",
     "A batch over a file, and a killed worker",
     "The plugin's skill, in its sandbox, over REST",
     "A revoked token is refused within a second",

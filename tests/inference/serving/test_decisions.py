@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,22 @@ async def test_a_rule_for_a_version_that_may_not_answer_or_cannot_be_loaded_says
     for cohort in (b"gone", b"broken"):
         assert (await asked.facts(cohort=cohort))["arm"] == "1"
     assert {row.chosen for row in await asked.settled()} == {"split"}
+    await asked.pool.close()
+
+
+async def test_after_a_switch_the_version_before_stands_in_until_the_new_one_is_ready(tmp_path: Path) -> None:
+    asked = Asked(arm(tmp_path, "1", 100), arm(tmp_path, "2", 0))
+    await asked.ready()
+    broken = ArmStub("2", tmp_path / "nowhere", "0" * 64, *_form(tmp_path), weight=100)
+    asked.endpoint = EndpointStub("m", (replace(asked.endpoint.arms[0], weight=0), broken), asked.endpoint.id)
+    told = [await asked.facts() for _ in range(5)]
+    assert {(one["arm"], one["propensity"]) for one in told} == {("1", 1.0)}
+    assert {row.chosen for row in await asked.settled()} == {"stand_in"}
+    whole = arm(tmp_path, "2", 100)
+    asked.endpoint = EndpointStub("m", (asked.endpoint.arms[0], whole), asked.endpoint.id)
+    await asked.facts()
+    await asked.pool.get(whole)
+    assert (await asked.facts())["arm"] == "2"
     await asked.pool.close()
 
 
