@@ -7,6 +7,7 @@ it decides comes from the plan, the recorded outcomes and the database's clock a
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 Action = RolloutLook.Action
 # Looks at which nothing changed are kept once a minute: the evidence stays readable and small.
 QUIET_LOOK_S = 60.0
+LOOK_SHARE = 20
 THRESHOLD_ANSWERS = 100
 # A working canary of this share would be missed by so many requests with a chance of less than one in ten thousand.
 STARVED = 1e-4
@@ -66,9 +68,11 @@ def control_rollouts() -> int:
 
 def look_at(rollout_id: UUID) -> bool:
     """One look at one rollout, if it is due and nobody else is at it."""
+    began_s = time.monotonic()
     with platform_scope(), transaction.atomic(), override("en"):
         endpoint = (
-            Endpoint.objects.select_for_update(of=("self",), skip_locked=True)
+            # Not in the way of rows that point at the endpoint: outcomes, batch jobs.
+            Endpoint.objects.select_for_update(of=("self",), skip_locked=True, no_key=True)
             .filter(rollouts=rollout_id, rollouts__state=Rollout.State.RUNNING)
             .first()
         )
@@ -83,13 +87,14 @@ def look_at(rollout_id: UUID) -> bool:
             look = _act(rollout, judged_bandit(rollout))
         else:
             look = _act(rollout, _judged(rollout, Plan.from_json(rollout.plan), now))
-        _keep(rollout_id, look, now)
+        _keep(rollout_id, look, now, took_s=time.monotonic() - began_s)
         return True
 
 
 def _due(rollout: Rollout, now: datetime) -> bool:
-    every = timedelta(seconds=rollout.plan["look_every_s"])
-    return rollout.looked_at is None or now >= rollout.looked_at + every
+    """Looking at very much traffic takes its time, of which the database shall spend a twentieth at most."""
+    every_s = max(rollout.plan["look_every_s"], LOOK_SHARE * rollout.memory.get("took_s", 0.0))
+    return rollout.looked_at is None or now >= rollout.looked_at + timedelta(seconds=every_s)
 
 
 def _judged(rollout: Rollout, plan: Plan, now: datetime) -> Look:
@@ -229,7 +234,7 @@ def _starved(rollout: Rollout, percent: int) -> bool:
     return asked > 0 and not answered and max(1 - percent / 100, 1e-2) ** asked < STARVED
 
 
-def _keep(rollout_id: UUID, look: Look, now: datetime) -> None:
+def _keep(rollout_id: UUID, look: Look, now: datetime, *, took_s: float) -> None:
     """Remember the look; write it down when something changed, and once a minute otherwise."""
     rollout = Rollout.objects.get(pk=rollout_id)
     last = rollout.evidence.only("verdict", "at").first()
@@ -240,6 +245,7 @@ def _keep(rollout_id: UUID, look: Look, now: datetime) -> None:
         and (now - last.at).total_seconds() < QUIET_LOOK_S
     )
     rollout.looked_at = now
+    rollout.memory["took_s"] = round(took_s, 3)
     if look.judgement is not None and look.action not in (Action.ADVANCE, Action.PROMOTE):
         rollout.memory["judgement"] = look.judgement.to_json()
     if not quiet:

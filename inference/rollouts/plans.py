@@ -18,6 +18,8 @@ MAX_STEPS = 20
 MAX_GUARDRAILS = 10
 DAY_S = 24 * 3600
 LONGEST_S = 90 * DAY_S
+# Differences that so many answers do not show are for a person to weigh.
+MAX_SAMPLES = 100_000
 # What a guardrail can be about, and which change of it is harm.
 METRICS = {
     "error_rate": Direction.INCREASE,
@@ -144,7 +146,7 @@ def _steps(kind: str, given: Sequence[Mapping[str, Any]]) -> tuple[PlanStep, ...
             raise InvalidInput(
                 _("A step says “percent”, “min_s”, “max_s” and “max_samples”, and nothing else.")
             )
-        percent, samples = step.get("percent"), step.get("max_samples")
+        percent, samples = step.get("percent"), step.get("max_samples", MAX_SAMPLES)
         if type(percent) is not int:
             raise InvalidInput(_("Shares are whole percents from 0 to 100."))
         if samples is not None and (type(samples) is not int or not 1 <= samples <= 100_000_000):

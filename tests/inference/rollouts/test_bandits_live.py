@@ -42,9 +42,7 @@ def reward(admin, traffic):
 def look(rollout):
     with platform_scope(), transaction.atomic():
         back = timedelta(seconds=30)
-        Rollout.objects.filter(pk=rollout.pk).update(
-            started_at=F("started_at") - back, looked_at=F("looked_at") - back
-        )
+        Rollout.objects.filter(pk=rollout.pk).update(started_at=F("started_at") - back, looked_at=None)
     controller.control_rollouts()
     with platform_scope(), transaction.atomic():
         return Rollout.objects.get(pk=rollout.pk), RolloutLook.objects.filter(rollout=rollout).first()

@@ -285,6 +285,29 @@ def test_outcomes_are_written_behind_the_requests(infer: Callable[..., httpx.Res
         assert OutcomeRecord.objects.count() == 0
 
 
+def test_the_small_client_predicts_and_tells_what_became_of_it(site_url: str, house: House) -> None:
+    from openclaw_client import Client, ClientError
+
+    credentials = {"client_id": house.application.client_id, "client_secret": house.secret}
+    with Client(site_url, **credentials) as client:
+        answer = client.predict("adder", [[1, 2, 3]])
+        assert answer.predictions == [{"y": [2.0, 3.0, 4.0]}]
+        assert (answer.version, answer.propensity) == ("1.0.0", 1.0)
+        # The token is taken away meanwhile; the record of the decision may still be on its way.
+        client._token = "gone"
+        client.tell(answer.decision_id, reward=1.0, task_completed=True, key="case-1")
+        assert [(receipt.key, receipt.status) for receipt in client.flush()] == [("case-1", "accepted")]
+        client.tell(answer.decision_id, reward=1.0, task_completed=True, key="case-1")
+        client.tell(answer.decision_id, reward=0.5, key="case-1-corrected")
+        assert [receipt.status for receipt in client.flush()] == ["repeated", "accepted"]
+        with pytest.raises(ClientError, match="there is no endpoint") as refused:
+            client.predict("nothing", [[1, 2, 3]])
+        assert refused.value.status == 404
+    with pytest.raises(ClientError) as refused, Client(site_url, client_id="x", client_secret="y") as client:
+        client.predict("adder", [[1, 2, 3]])
+    assert refused.value.status == 401
+
+
 def test_the_server_never_imports_torch() -> None:
     script = (
         "import django, sys; django.setup(); import openclaw_site.asgi; assert 'torch' not in sys.modules"

@@ -61,7 +61,7 @@ def look():
 
     with platform_scope(), transaction.atomic():
         back = timedelta(seconds=20)
-        Rollout.objects.update(step_started_at=F("step_started_at") - back, looked_at=F("looked_at") - back)
+        Rollout.objects.update(step_started_at=F("step_started_at") - back, looked_at=None)
     control_rollouts()
 
 

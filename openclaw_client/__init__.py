@@ -1,0 +1,167 @@
+"""A small client of an OpenClaw site: predictions, and feedback about them. One file; it needs httpx and nothing else.
+
+with Client("https://openclaw.example.com", client_id=…, client_secret=…) as client:
+    answer = client.predict("digits-cnn", [{"image": image}])
+    client.tell(answer.decision_id, label="7", satisfaction=5)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+
+BATCH = 1_000
+# The record of a decision is written behind its answer: feedback that was quicker is sent again so often.
+RETRIES = 4
+RETRY_AFTER_S = 1.0
+
+
+class ClientError(Exception):
+    """The site refused. `status` is the HTTP status; the text is the site's own."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an endpoint predicted: an object of outputs per row, and which decision it was."""
+
+    decision_id: str
+    version: str
+    propensity: float
+    predictions: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one piece of feedback: `accepted`, `repeated`, `conflict` or `unknown`."""
+
+    decision_id: str
+    key: str
+    status: str
+
+
+class Client:
+    """One application of the site. Not for several threads at once. Leaving the `with` block sends what is left."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        client_id: str,
+        client_secret: str,
+        scope: str = "models:infer",
+        timeout_s: float = 30.0,
+    ) -> None:
+        self._http = httpx.Client(base_url=url, timeout=timeout_s)
+        self._credentials = (client_id, client_secret)
+        self._scope = scope
+        self._token = ""
+        self._told: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._http.close()
+
+    def predict(self, endpoint: str, rows: Sequence[Any], *, version: str = "") -> Answer:
+        """Predict up to 1,000 rows; without a version the endpoint's traffic split chooses one. Raises ClientError."""
+        found = self._post(f"/api/v1/endpoints/{endpoint}/predict", {"rows": list(rows), "version": version})
+        return Answer(found["decision_id"], found["version"], found["propensity"], found["predictions"])
+
+    def tell(
+        self,
+        decision_id: str,
+        *,
+        label: str | None = None,
+        reward: float | None = None,
+        task_completed: bool | None = None,
+        satisfaction: int | None = None,
+        cost: float | None = None,
+        key: str = "",
+    ) -> str:
+        """Remember what became of an answer until `flush`; returns the key.
+
+        Telling the same again under a key of your own changes nothing; a correction needs another key.
+        """
+        item = {
+            "decision_id": decision_id,
+            "key": key or str(uuid4()),
+            "label": label,
+            "reward": reward,
+            "task_completed": task_completed,
+            "satisfaction": satisfaction,
+            "cost": cost,
+        }
+        self._told.append({name: value for name, value in item.items() if value is not None})
+        return str(item["key"])
+
+    def flush(self) -> list[Receipt]:
+        """Send what was told, in batches. Raises ClientError; what was not sent stays for the next call."""
+        receipts: list[Receipt] = []
+        for attempt in range(RETRIES + 1):
+            again: list[dict[str, Any]] = []
+            while self._told:
+                batch = self._told[:BATCH]
+                answers = self._post("/api/v1/feedback/", {"items": batch})
+                del self._told[: len(batch)]
+                for item, answer in zip(batch, answers, strict=True):
+                    if answer["retry"] and attempt < RETRIES:
+                        again.append(item)
+                    else:
+                        receipts.append(Receipt(answer["decision_id"], answer["key"], answer["status"]))
+            self._told = again
+            if not again:
+                break
+            time.sleep(RETRY_AFTER_S)
+        return receipts
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        """One call; a token that has expired is renewed once."""
+        for fresh in (False, True):
+            if fresh or not self._token:
+                self._token = self._authorise()
+            headers = {"Authorization": f"Bearer {self._token}"}
+            answer = self._http.post(path, json=body, headers=headers)
+            if answer.status_code != 401:
+                break
+        if not answer.is_success:
+            raise ClientError(answer.status_code, _told(answer))
+        return answer.json()
+
+    def _authorise(self) -> str:
+        answer = self._http.post(
+            "/o/token/",
+            data={"grant_type": "client_credentials", "scope": self._scope},
+            auth=self._credentials,
+        )
+        if not answer.is_success:
+            raise ClientError(answer.status_code, _told(answer))
+        return str(answer.json()["access_token"])
+
+
+def _told(answer: httpx.Response) -> str:
+    """Problem details (RFC 9457), an OAuth 2.0 error, or the beginning of the body."""
+    try:
+        problem = answer.json()
+    except ValueError:
+        return answer.text[:300]
+    words = [
+        str(problem[key]) for key in ("detail", "hint", "error_description", "error") if problem.get(key)
+    ]
+    return " ".join(words) or str(problem)[:300]
