@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
+from inference.registry.models import ModelVersion
 from inference.rollouts.analysis.evidence import Check, Judgement
+from inference.rollouts.analysis.quality import Estimate
 from inference.rollouts.charts import Band, ribbon
-from inference.rollouts.models import Endpoint, Rollout, RolloutLook, SplitChange
+from inference.rollouts.models import Endpoint, Feedback, Rollout, RolloutLook, SplitChange
 from inference.rollouts.plans import Plan
+from inference.rollouts.version_quality import VersionQuality, version_quality
 
+QUALITY_WINDOW = timedelta(days=7)
 BADGES = {"harm": "bad", "no_harm": "good", "undecided": "warn", "too_few": "", "waiting": ""}
 STATE_BADGES = {
     "running": "info busy",
@@ -40,6 +45,23 @@ class CheckRow:
     badge: str
 
 
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """The mean of a reward or an event, by its name in the reader's language."""
+
+    label: str
+    mean: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRow:
+    """One version with what came back about it."""
+
+    version: str
+    figures: VersionQuality
+    events: list[EventRow]
+
+
 def rollout_context(rollout: Rollout) -> dict[str, Any]:
     """Everything that changes on the page of one rollout."""
     look = rollout.evidence.first()
@@ -64,6 +86,23 @@ def look_context(look: RolloutLook | None) -> dict[str, Any]:
         # A step that could not be taken says more than the judgement does.
         "why": look.reason if look.action == look.Action.ASK else judgement.explanation,
     }
+
+
+def quality_rows(endpoint: Endpoint) -> list[QualityRow]:
+    """What came back about the endpoint's versions lately, newest version first; nothing where nothing came back."""
+    found = version_quality(endpoint.id, window=QUALITY_WINDOW)
+    if not found:
+        return []
+    names = dict(ModelVersion.objects.filter(model_id=endpoint.model_id).values_list("id", "version"))
+    labels = dict(Feedback.Kind.choices)
+    return [
+        QualityRow(
+            version=names.get(figures.version_id, str(figures.version_id)),
+            figures=figures,
+            events=[EventRow(str(labels[event.kind]), event.mean) for event in figures.events],
+        )
+        for figures in reversed(found)
+    ]
 
 
 def last_rollout(endpoint: Endpoint) -> Rollout | None:

@@ -17,7 +17,7 @@ from inference.rollouts.lifecycle import database_time
 from inference.rollouts.metrics import RolloutCollector
 from inference.rollouts.models import Feedback
 from inference.rollouts.services import drop_old_outcomes
-from inference.rollouts.windows import SETTLE, Span, arm_windows
+from inference.rollouts.windows import Span, arm_windows
 from tests.factories.governance import bearer_token, make_application
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey")]
@@ -203,4 +203,3 @@ def test_feedback_goes_with_its_age_and_with_the_person_it_is_about(admin, endpo
             sender_id="s", at=database_time() - timedelta(days=31),
         )  # fmt: skip
     assert drop_old_outcomes() == 1
-    assert SETTLE.total_seconds() == 1

@@ -136,6 +136,27 @@ def test_forms_that_are_refused_say_why(admin, endpoint, versions, other_org, si
     assert admin.client.post(address, FORM).status_code == 409
 
 
+def test_the_endpoint_shows_what_came_back(admin, endpoint, versions):
+    from inference.rollouts.lifecycle import database_time
+    from inference.rollouts.models import Feedback, OutcomeRecord
+
+    answers(endpoint, versions[0], 4)
+    with platform_scope(), transaction.atomic():
+        OutcomeRecord.objects.update(predicted="1", confidence=0.8)
+        for number, row in enumerate(OutcomeRecord.objects.all()):
+            for kind, values in (("label", {"text": "12"[number == 0]}), ("satisfaction", {"number": 4})):
+                Feedback.objects.create(
+                    tenant_id=row.tenant_id, decision_id=row.id, endpoint=endpoint, kind=kind, key=str(number),
+                    sender_id="s", at=database_time(), **values,
+                )  # fmt: skip
+    page = admin.client.get(f"/console/endpoints/{endpoint.id}/")
+    assert_strict(page)
+    (row,) = page.context["quality"]
+    assert (row.version, row.figures.accuracy.value, row.events[0].mean.value) == ("1.0.0", 0.75, 4)
+    assert "0.750" in page.content.decode()
+    assert "satisfaction: 4.000" in page.content.decode()
+
+
 def test_the_ribbon_is_whole_at_every_moment(versions):
     from inference.rollouts.lifecycle import database_time
 
