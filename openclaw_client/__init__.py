@@ -117,7 +117,7 @@ class Client:
         for attempt in range(RETRIES + 1):
             again: list[dict[str, Any]] = []
             while self._told:
-                batch = self._told[:BATCH]
+                batch = self._next_batch()
                 answers = self._post("/api/v1/feedback/", {"items": batch})
                 del self._told[: len(batch)]
                 for item, answer in zip(batch, answers, strict=True):
@@ -130,6 +130,15 @@ class Client:
                 break
             time.sleep(RETRY_AFTER_S)
         return receipts
+
+    def _next_batch(self) -> list[dict[str, Any]]:
+        """What is sent together: a decision once at most, for a correction in the same batch would contradict it."""
+        seen: set[str] = set()
+        for item in self._told[:BATCH]:
+            if item["decision_id"] in seen:
+                break
+            seen.add(item["decision_id"])
+        return self._told[: len(seen)]
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         """One call; a token that has expired is renewed once."""

@@ -212,6 +212,7 @@ def test_thresholds_come_from_before_the_step_or_the_step_begins_anew(admin, end
             principal=admin, endpoint_id=endpoint.id, kind="canary", version="2.0.0", plan=PLAN
         )
     traffic("1.0.0", 20)
+    traffic("2.0.0", 5)
     rollout, last = look(rollout)
     assert "Too few answers" in last.reason
     traffic("1.0.0", 200)
