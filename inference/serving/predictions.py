@@ -150,8 +150,8 @@ class Predictor:
         if route.shadows and not prediction.version:
             prediction.mirrored = (route, inputs)
         parameters = {
-            "prediction_id": str(prediction.id),
-            "decision_id": str(prediction.id),
+            "prediction_id": prediction.id,
+            "decision_id": prediction.id,
             "arm": model.version,
             "propensity": prediction.propensity,
         }
