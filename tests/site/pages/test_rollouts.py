@@ -88,7 +88,7 @@ def test_a_fault_is_rolled_back_and_its_page_explains_why(admin, endpoint, versi
     page = admin.client.get(address)
     assert_strict(page)
     text = page.content.decode()
-    assert "The canary does harm: error_rate." in text
+    assert "The canary does harm: error rate." in text
     assert "rolled back" in text
     assert page.context["bands"][0].share == 80
     evidence = admin.client.get(f"{address}looks/1/")
