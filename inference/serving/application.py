@@ -29,8 +29,7 @@ from inference.serving.http import (
     respond_error,
     respond_json,
 )
-from inference.serving.listener import Listener
-from inference.serving.lookups import Caller, EndpointSnapshot, Lookups
+from inference.serving.lookups import Caller, Ear, EndpointSnapshot, Lookups
 from inference.serving.outcomes import OutcomeLog
 from inference.serving.pauses import shorten_collector_pauses
 from inference.serving.pool import ModelPool
@@ -51,7 +50,7 @@ class Admission(NamedTuple):
 
 
 class InferenceApplication:
-    """Serves `/v2` and everything under it. `startup` and `shutdown` belong to the site's ASGI lifespan."""
+    """Serves `/v2` and everything under it. `startup` and `shutdown` belong to the server's ASGI lifespan."""
 
     def __init__(
         self,
@@ -59,14 +58,14 @@ class InferenceApplication:
         *,
         pool: ModelPool | None = None,
         outcomes: OutcomeLog | None = None,
-        listener: Listener | None = None,
+        listener: Ear | None = None,
         limits: Limits | None = None,
         prover: Prover | None = None,
         refer: Refer | None = None,
     ) -> None:
         self._lookups = lookups
         self._prover = prover or BearerOnly()
-        self._pool = pool or ModelPool()
+        self._pool = pool if pool is not None else ModelPool()  # an empty one is false
         self._router = Router(self._pool)
         self._outcomes = outcomes
         self._listener = listener
@@ -82,7 +81,7 @@ class InferenceApplication:
 
     @property
     def ready(self) -> bool:
-        """Started, and changes in the database are heard of. Unheard of, answers are believed for a second only."""
+        """Started, and changes are heard of. The site believes answers for a second only while it hears of none."""
         return self._ready and (self._listener is None or self._listener.connected)
 
     async def startup(self) -> None:

@@ -144,6 +144,20 @@ class Lookups(Protocol):
         """Whether the caller may invoke the endpoint for this use."""
 
 
+class Ear(Protocol):
+    """Hears of what changes the answers of `Lookups`. A server that hears nothing is not ready."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether changes are heard of now."""
+
+    async def start(self) -> None:
+        """Begin to hear, in the running event loop."""
+
+    async def stop(self) -> None:
+        """Hear no more."""
+
+
 class LookupSource(Protocol):
     """The truth behind `CachedLookups`: blocking calls, each in a thread of its own and in its own transaction."""
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "data": "openclaw_site.cli.data:data",
     "keys": "openclaw_site.cli.keys:keys",
     "plugin": "openclaw_site.cli.plugin:plugin",
+    "model-server": "openclaw_site.cli.model_server:model_server",
 }
 
 

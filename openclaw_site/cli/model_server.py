@@ -1,0 +1,101 @@
+"""`openclaw model-server`: serve a folder of models alone, and make the tokens that its callers send.
+
+Needs neither a database nor settings.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+PORT = click.IntRange(1, 65535)
+
+
+@click.group("model-server", invoke_without_command=True)
+@click.option("--repository", type=FOLDER, help="The folder of models.")
+@click.option("--tokens", type=FILE, help="The file with the digests of the callers' tokens.")
+@click.option(
+    "--allow-anonymous", is_flag=True, help="Ask for no token: everybody who reaches the port may call."
+)
+@click.option("--require-digests", is_flag=True, help="Serve only versions whose sha256 is declared.")
+@click.option(
+    "--tolerate-broken", is_flag=True, help="Be ready although an endpoint is broken from the start."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=PORT, help="The port of the models.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="The address of the metrics.")
+@click.option("--metrics-port", type=PORT, help="The port of Prometheus metrics; without it there are none.")
+@click.option(
+    "--poll", default=2.0, show_default=True, type=click.FloatRange(0.05, 3600), help="Seconds between looks."
+)
+@click.option(
+    "--drain", default=60, show_default=True, type=click.IntRange(1, 3600), help="Seconds to finish requests."
+)
+@click.option(
+    "--max-body", default=32, show_default=True, type=click.IntRange(1, 1024), help="Largest request in MiB."
+)
+@click.pass_context
+def model_server(
+    context: click.Context,
+    repository: Path | None,
+    tokens: Path | None,
+    allow_anonymous: bool,
+    require_digests: bool,
+    tolerate_broken: bool,
+    host: str,
+    port: int,
+    metrics_host: str,
+    metrics_port: int | None,
+    poll: float,
+    drain: int,
+    max_body: int,
+) -> None:
+    """Serve the models of a folder by the Open Inference Protocol, without the rest of the platform."""
+    if context.invoked_subcommand is not None:
+        return
+    if repository is None:
+        raise click.UsageError("Name the folder of models with --repository.")
+    # Imported here: making a token needs no runtime.
+    from inference.serving.predictions import Limits
+    from inference.serving.standalone.server import ModelServerError, Options, serve
+
+    options = Options(
+        repository=repository,
+        tokens=tokens,
+        allow_anonymous=allow_anonymous,
+        require_digests=require_digests,
+        tolerate_broken=tolerate_broken,
+        host=host,
+        port=port,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port or 0,
+        poll_s=poll,
+        drain_s=drain,
+        limits=Limits(body_bytes=max_body * 1024 * 1024),
+    )
+    try:
+        serve(options)
+    except ModelServerError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@model_server.command()
+@click.argument("name")
+@click.option(
+    "--endpoint", "endpoints", multiple=True, help="An endpoint that it is good for; without any, all."
+)
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last day on which it is good (UTC).")
+def token(name: str, endpoints: tuple[str, ...], until: datetime | None) -> None:
+    """Make a token for the caller NAME: the token on standard error, its line for the token file on standard output."""
+    from inference.serving.standalone.tokens import new_token
+
+    try:
+        made, line = new_token(name=name, endpoints=endpoints, until=until.date() if until else None)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(f"The token, shown only now: {made}", err=True)
+    click.echo(line)
