@@ -5,8 +5,10 @@ Needs neither a database nor settings.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -14,29 +16,33 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 PORT = click.IntRange(1, 65535)
 
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def _option(name: str, **attributes: Any) -> Callable[[F], F]:
+    """An option that a container may set by an environment variable, too."""
+    variable = f"OPENCLAW_MODEL_SERVER_{name.replace('-', '_').upper()}"
+    return click.option(f"--{name}", envvar=variable, show_envvar=True, **attributes)
+
 
 @click.group("model-server", invoke_without_command=True)
-@click.option("--repository", type=FOLDER, help="The folder of models.")
-@click.option("--tokens", type=FILE, help="The file with the digests of the callers' tokens.")
-@click.option(
-    "--allow-anonymous", is_flag=True, help="Ask for no token: everybody who reaches the port may call."
+@_option("repository", type=FOLDER, help="The folder of models.")
+@_option("tokens", type=FILE, help="The file with the digests of the callers' tokens.")
+@_option("allow-anonymous", is_flag=True, help="Ask for no token: everybody who reaches the port may call.")
+@_option("require-digests", is_flag=True, help="Serve only versions whose sha256 is declared.")
+@_option("tolerate-broken", is_flag=True, help="Be ready although an endpoint is broken from the start.")
+@_option("host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@_option("port", default=8080, show_default=True, type=PORT, help="The port of the models.")
+@_option("metrics-host", default="127.0.0.1", show_default=True, help="The address of the metrics.")
+@_option("metrics-port", type=PORT, help="The port of Prometheus metrics; without it there are none.")
+@_option(
+    "poll", default=2.0, show_default=True, type=click.FloatRange(0.05, 3600), help="Seconds between looks."
 )
-@click.option("--require-digests", is_flag=True, help="Serve only versions whose sha256 is declared.")
-@click.option(
-    "--tolerate-broken", is_flag=True, help="Be ready although an endpoint is broken from the start."
+@_option(
+    "drain", default=60, show_default=True, type=click.IntRange(1, 3600), help="Seconds to finish requests."
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8080, show_default=True, type=PORT, help="The port of the models.")
-@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="The address of the metrics.")
-@click.option("--metrics-port", type=PORT, help="The port of Prometheus metrics; without it there are none.")
-@click.option(
-    "--poll", default=2.0, show_default=True, type=click.FloatRange(0.05, 3600), help="Seconds between looks."
-)
-@click.option(
-    "--drain", default=60, show_default=True, type=click.IntRange(1, 3600), help="Seconds to finish requests."
-)
-@click.option(
-    "--max-body", default=32, show_default=True, type=click.IntRange(1, 1024), help="Largest request in MiB."
+@_option(
+    "max-body", default=32, show_default=True, type=click.IntRange(1, 1024), help="Largest request in MiB."
 )
 @click.pass_context
 def model_server(
