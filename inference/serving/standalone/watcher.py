@@ -39,8 +39,9 @@ class _Failure:
 class RepositoryWatcher:
     """The endpoints that answer now. Belongs to the event loop of its pool.
 
-    It is warm once the repository was read and everything in it is loaded, and stays so: what breaks later takes
-    nothing from what answers. With `tolerate_broken` it is warm also if something is broken from the beginning.
+    It is warm once the repository has endpoints and all of them are loaded, and stays so: what breaks later takes
+    nothing from what answers. With `tolerate_broken` it is warm also if some are broken from the beginning. A server
+    with an empty disk beside others with full ones is not warm, so that no request comes to it.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class RepositoryWatcher:
         self._failures: dict[str, _Failure] = {}
         self._lingering: list[tuple[float, str, frozenset[UUID]]] = []
         self._said: dict[str, str] = {}
+        self._said_empty = False
         self.endpoints: Mapping[str, RepositoryEndpoint] = MappingProxyType({})
         self.warm = False
 
@@ -149,11 +151,14 @@ class RepositoryWatcher:
         self._said = broken
         metrics.ENDPOINTS.set(len(self.endpoints))
         metrics.BROKEN.set(len(broken))
-        if not self.warm and (not broken or self._tolerate_broken):
+        if self.warm:
+            return
+        if self.endpoints and (not broken or self._tolerate_broken):
             self.warm = True
             log.info("the repository is read: %d endpoints answer", len(self.endpoints))
-            if not contents.endpoints:
-                log.warning("the repository is empty; endpoints answer as soon as they are put into it")
+        elif not contents.endpoints and not broken and not self._said_empty:
+            self._said_empty = True
+            log.warning("the repository is empty; this server is ready once something is put into it")
 
 
 def _versions(endpoint: RepositoryEndpoint | None) -> frozenset[UUID]:

@@ -59,13 +59,16 @@ async def test_warm_once_everything_is_loaded(watcher: RepositoryWatcher, pool: 
     assert await factor(watcher, pool, "triple") == 3
 
 
-async def test_an_empty_repository_is_warm_and_grows(
-    watcher: RepositoryWatcher, pool: ModelPool, tmp_path: Path
+async def test_an_empty_repository_is_not_warm(
+    watcher: RepositoryWatcher, pool: ModelPool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    await watcher.check()
-    assert watcher.warm and not watcher.endpoints
+    for _ in range(2):
+        await watcher.check()
+        assert not watcher.warm
+    assert caplog.text.count("the repository is empty") == 1
     put(tmp_path, "double", "1", factor=2)
     await watcher.check()
+    assert watcher.warm
     assert await factor(watcher, pool) == 2
 
 
