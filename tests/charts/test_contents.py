@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import helm_python as helm
 import pytest
 from click.testing import CliRunner
 
@@ -91,6 +92,26 @@ def test_only_what_the_server_must_not_do_is_done_beside_it():
     assert names(*IMAGE_AND_HPA) == ["models", "server"]
     assert names(*SHARED) == ["server", "loader"]
     assert names(*CLAIM) == ["server"]
+
+
+@pytest.mark.parametrize("tag", ["7", "20240101", "1.10", "v1.0.0-rc.1"])
+def test_a_tag_stays_as_it_is_written(tag: str):
+    release = render(f"image.tag={tag},models.image.repository=m,models.image.tag={tag}")
+    assert release.server["image"] == f"openclaw/model-server:{tag}"
+    assert release.pod["initContainers"][0]["image"] == f"m:{tag}"
+    pinned = render(f"image.tag={tag},image.digest=sha256:{'a' * 64}").server["image"]
+    assert pinned == f"openclaw/model-server@sha256:{'a' * 64}"
+
+
+def test_numbers_of_a_values_file_are_written_out():
+    values = helm.values_from_yaml(
+        "{image: {tag: 20240101}, resources: {requests: {memory: 8589934592, cpu: 1.5}}}"
+    )
+    with helm.Chart.load(CHART) as chart:
+        text = chart.render(values, name="model-server")["model-server/templates/statefulset.yaml"]
+    assert 'image: "openclaw/model-server:20240101"' in text
+    assert text.count('memory: "8589934592"') == 2
+    assert 'cpu: "1.5"' in text
 
 
 def test_numbers_of_the_account_can_be_left_to_the_cluster():

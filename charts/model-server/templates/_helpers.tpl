@@ -31,12 +31,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- default .Capabilities.KubeVersion.Version .Values.kubeVersionOverride -}}
 {{- end -}}
 
+{{/* A value as text. A whole number in a values file is a float to Helm, which would print 20240101 as 2.0240101e+07. */}}
+{{- define "model-server.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
+{{- end -}}
+
 {{- define "model-server.image" -}}
 {{- $image := .image -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $image.repository $image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $image.repository (default .default $image.tag | toString) -}}
+{{- printf "%s:%s" $image.repository (include "model-server.text" (default .default $image.tag)) -}}
 {{- end -}}
 {{- end -}}
 
@@ -86,11 +91,11 @@ resources:
 {{- define "model-server.resources" -}}
 requests:
   {{- range $name, $quantity := .Values.resources.requests }}
-  {{ $name }}: {{ $quantity | quote }}
+  {{ $name }}: {{ include "model-server.text" $quantity | quote }}
   {{- end }}
 limits:
   {{- range $name, $quantity := merge (dict) .Values.resources.limits (dict "memory" .Values.resources.requests.memory) }}
-  {{ $name }}: {{ $quantity | quote }}
+  {{ $name }}: {{ include "model-server.text" $quantity | quote }}
   {{- end }}
 {{- end -}}
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.external_data_helper
 import pytest
 
 from inference.serving.pool import ModelPool
@@ -91,6 +93,24 @@ async def test_what_cannot_be_loaded_replaces_nothing(
     artifact.write_bytes(whole)
     await watcher.check()
     assert await factor(watcher, pool) == 4
+
+
+@pytest.mark.parametrize("place", ["weights", "../../outside", "/etc/hostname"])
+async def test_an_artifact_never_reaches_for_other_files(
+    watcher: RepositoryWatcher, pool: ModelPool, tmp_path: Path, place: str
+):
+    """External data is not covered by the digest, and could be any file of the machine."""
+    put(tmp_path, "double", "1", factor=2)
+    artifact = tmp_path / "double" / "1" / "model.onnx"
+    model = onnx.load_model_from_string(artifact.read_bytes())
+    [factor_tensor] = model.graph.initializer
+    (artifact.parent / "weights").write_bytes(np.float32(9).tobytes())
+    onnx.external_data_helper.set_external_data(factor_tensor, place, offset=0, length=4)
+    factor_tensor.ClearField("float_data")
+    factor_tensor.ClearField("raw_data")
+    artifact.write_bytes(model.SerializeToString())
+    await watcher.check()
+    assert not watcher.warm and not watcher.endpoints
 
 
 async def test_a_failed_load_is_tried_again_after_a_while(
