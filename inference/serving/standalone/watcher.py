@@ -24,6 +24,8 @@ from inference.serving.standalone.repository import Contents, Repository, Reposi
 log = logging.getLogger(__name__)
 
 LINGER_S = 60.0
+# Former forms of one endpoint in memory: a release that goes wrong in a loop must not fill it.
+MAX_LINGERING = 2
 RETRY_S = 10.0
 
 
@@ -120,6 +122,9 @@ class RepositoryWatcher:
         if endpoint is not None:
             endpoints[name] = endpoint
         if before is not None:
+            own = [item for item in self._lingering if item[1] == name]
+            if len(own) == MAX_LINGERING:
+                self._lingering.remove(own[0])
             self._lingering.append((self._clock() + self._linger_s, name, _versions(before)))
         self.endpoints = MappingProxyType(endpoints)
         self._hold(name)

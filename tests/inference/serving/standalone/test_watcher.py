@@ -13,7 +13,7 @@ import pytest
 
 from inference.serving.pool import ModelPool
 from inference.serving.standalone.repository import Repository
-from inference.serving.standalone.watcher import RepositoryWatcher
+from inference.serving.standalone.watcher import MAX_LINGERING, RepositoryWatcher
 from tests.inference.serving.standalone.repositories import declare, put
 
 
@@ -178,6 +178,16 @@ async def test_replaced_and_removed_versions_linger(
     await watcher.check()
     assert pool.loaded(new) is None
     assert await factor(watcher, pool, "other") == 5
+
+
+async def test_many_exchanges_in_a_row_do_not_fill_the_memory(
+    watcher: RepositoryWatcher, pool: ModelPool, tmp_path: Path
+):
+    for version in range(1, 8):
+        put(tmp_path, "double", str(version), factor=version)
+        await watcher.check()
+        assert len(pool) == min(version, 1 + MAX_LINGERING)
+        assert await factor(watcher, pool) == version
 
 
 async def test_a_repository_that_goes_away_takes_nothing_with_it(
