@@ -33,6 +33,12 @@ def _option(name: str, **attributes: Any) -> Callable[[F], F]:
 @_option("tolerate-broken", is_flag=True, help="Be ready although an endpoint is broken from the start.")
 @_option("host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @_option("port", default=8080, show_default=True, type=PORT, help="The port of the models.")
+@_option(
+    "tls-certificate",
+    type=FILE,
+    help="A PEM file with the certificate and those that it stands on: then TLS.",
+)
+@_option("tls-key", type=FILE, help="The PEM file with its key.")
 @_option("metrics-host", default="127.0.0.1", show_default=True, help="The address of the metrics.")
 @_option("metrics-port", type=PORT, help="The port of Prometheus metrics; without it there are none.")
 @_option(
@@ -54,6 +60,8 @@ def model_server(
     tolerate_broken: bool,
     host: str,
     port: int,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
     metrics_host: str,
     metrics_port: int | None,
     poll: float,
@@ -77,6 +85,8 @@ def model_server(
         tolerate_broken=tolerate_broken,
         host=host,
         port=port,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
         metrics_host=metrics_host,
         metrics_port=metrics_port or 0,
         poll_s=poll,

@@ -22,6 +22,8 @@ from openclaw_site.cli.model_server import model_server
 from tests.charts.rendering import CHART, COMMAND, Document, Release, render
 from tests.charts.test_kubernetes import BARE, CLAIM, EXPOSED, FORMS, IMAGE_AND_HPA, SHARED
 
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+
 
 def containers(pod: Document) -> list[Document]:
     return [*pod.get("initContainers", []), *pod["containers"]]
@@ -144,7 +146,7 @@ def test_names_that_refer_to_each_other_agree(form: str):
     services = {d["metadata"]["name"]: d for d in release.documents if d["kind"] == "Service"}
     for service in services.values():
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports.keys()
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+    for probe in PROBES:
         assert release.server[probe]["httpGet"]["port"] in ports
     if release.workload["kind"] == "StatefulSet":
         assert services[release.workload["spec"]["serviceName"]]["spec"]["clusterIP"] == "None"
@@ -211,6 +213,10 @@ def test_the_server_understands_what_the_chart_tells_it(form: str, monkeypatch: 
     assert options.allow_anonymous is (options.tokens is None) is ("tokens" not in mounts)
     if options.tokens is not None:
         assert str(options.tokens.parent) == mounts["tokens"]
+    files = [options.tls_certificate, options.tls_key]
+    assert [path and str(path.parent) for path in files] == [mounts.get("tls")] * 2
+    schemes = {release.server[probe]["httpGet"]["scheme"] for probe in PROBES}
+    assert schemes == {"HTTPS" if "tls" in mounts else "HTTP"}
     assert not options.require_digests and not options.tolerate_broken
     known = {parameter.envvar for parameter in model_server.params}
     assert release.environment.keys() <= known

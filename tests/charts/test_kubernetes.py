@@ -32,7 +32,10 @@ EXPOSED = (
     "tolerations[0].key=models,tolerations[0].operator=Exists",
 )
 SHARED = ("storage.accessMode=ReadWriteMany,storage.storageClassName=nfs", "autoscaling.enabled=true")
-CLAIM = ("storage.existingClaim=models,storage.accessMode=ReadOnlyMany", "auth.existingSecret=callers")
+CLAIM = (
+    "storage.existingClaim=models,storage.accessMode=ReadOnlyMany",
+    "auth.existingSecret=callers,tls.existingSecret=cert",
+)
 BARE = (
     "replicaCount=1,storage.existingClaim=models,auth.anonymous=true,metrics.enabled=false",
     "networkPolicy.enabled=false,podDisruptionBudget.enabled=false,serviceAccount.create=false",

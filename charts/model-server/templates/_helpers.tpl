@@ -57,6 +57,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- default (printf "%s-tokens" (include "model-server.fullname" .)) .Values.auth.existingSecret -}}
 {{- end -}}
 
+{{- define "model-server.scheme" -}}
+{{- ternary "https" "http" (ne .Values.tls.existingSecret "") -}}
+{{- end -}}
+
 {{/* "true" where every replica has a disk of its own, which a StatefulSet gives. */}}
 {{- define "model-server.ownDisks" -}}
 {{- if and (eq .Values.storage.accessMode "ReadWriteOnce") (not .Values.storage.existingClaim) -}}true{{- end -}}

@@ -1,5 +1,6 @@
 {{/* The pod, the same for a StatefulSet and a Deployment. */}}
 {{- define "model-server.pod" -}}
+{{- $scheme := include "model-server.scheme" . | upper -}}
 metadata:
   labels:
     {{- include "model-server.labels" . | nindent 4 }}
@@ -82,17 +83,17 @@ spec:
         {{- end }}
       # Alive as soon as the process answers. Loading models is readiness's business: a restart would not hasten it.
       startupProbe:
-        httpGet: {path: /v2/health/live, port: http}
+        httpGet: {path: /v2/health/live, port: http, scheme: {{ $scheme }}}
         periodSeconds: 2
         timeoutSeconds: 2
         failureThreshold: 90
       livenessProbe:
-        httpGet: {path: /v2/health/live, port: http}
+        httpGet: {path: /v2/health/live, port: http, scheme: {{ $scheme }}}
         periodSeconds: 10
         timeoutSeconds: 5
         failureThreshold: 6
       readinessProbe:
-        httpGet: {path: /v2/health/ready, port: http}
+        httpGet: {path: /v2/health/ready, port: http, scheme: {{ $scheme }}}
         periodSeconds: 5
         timeoutSeconds: 3
         failureThreshold: 2
@@ -111,6 +112,11 @@ spec:
         {{- if not .Values.auth.anonymous }}
         - name: tokens
           mountPath: /etc/openclaw
+          readOnly: true
+        {{- end }}
+        {{- if .Values.tls.existingSecret }}
+        - name: tls
+          mountPath: /etc/openclaw-tls
           readOnly: true
         {{- end }}
         - name: tmp
@@ -140,6 +146,12 @@ spec:
         items:
           - key: {{ ternary .Values.auth.secretKey "tokens" (ne .Values.auth.existingSecret "") }}
             path: tokens
+    {{- end }}
+    {{- with .Values.tls.existingSecret }}
+    - name: tls
+      secret:
+        secretName: {{ . }}
+        defaultMode: 0440
     {{- end }}
     - name: tmp
       emptyDir:

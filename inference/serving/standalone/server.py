@@ -38,7 +38,8 @@ class ModelServerError(Exception):
 class Options:
     """How a model server runs. Times in seconds; a `metrics_port` of 0 means no metrics.
 
-    `tokens` names the token file; without one `allow_anonymous` must say that everybody may call.
+    `tokens` names the token file; without one `allow_anonymous` must say that everybody may call. With a certificate
+    and its key (both PEM) the models are served by TLS 1.3 alone; both are read once.
     """
 
     repository: Path
@@ -48,6 +49,8 @@ class Options:
     tolerate_broken: bool = False
     host: str = "127.0.0.1"
     port: int = 8080
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     poll_s: float = 2.0
@@ -70,6 +73,8 @@ class Options:
                 raise ModelServerError(f"{error}.") from None
         if not self.repository.is_dir():
             raise ModelServerError(f"{self.repository} is no folder that can be read.")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ModelServerError("--tls-certificate and --tls-key go together.")
         if self.metrics_port == self.port:
             raise ModelServerError("Metrics need a port of their own.")
 
@@ -155,16 +160,21 @@ def serve(options: Options) -> None:
     One process: it holds the models once. Raises ModelServerError.
     """
     options.check()
-    server = Granian(
-        "inference.serving.standalone.server:build",
-        address=options.host,
-        port=options.port,
-        interface=Interfaces.ASGI,
-        workers=1,
-        websockets=False,
-        log_access=False,
-        workers_kill_timeout=options.drain_s,
-    )
+    try:
+        server = Granian(
+            "inference.serving.standalone.server:build",
+            address=options.host,
+            port=options.port,
+            interface=Interfaces.ASGI,
+            workers=1,
+            websockets=False,
+            log_access=False,
+            workers_kill_timeout=options.drain_s,
+            ssl_cert=options.tls_certificate,
+            ssl_key=options.tls_key,
+        )
+    except OSError as error:  # ssl.SSLError is one
+        raise ModelServerError(f"The certificate or its key cannot be used: {error}.") from error
     try:
         server.serve(target_loader=partial(build, options), wrap_loader=False)
     except RuntimeError as error:  # what granian raises when it gets no socket

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -62,12 +63,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert "Traceback" not in (folder / "log").read_text()
 
 
-def wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def wait_until_ready(
+    server: subprocess.Popen[bytes], url: str, log: Path, *, verify: ssl.SSLContext | bool = True
+) -> None:
     """Wait for a 200; fail with the log when the server ends or takes a minute."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            if httpx.get(url).status_code == 200:
+            if httpx.get(url, verify=verify).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

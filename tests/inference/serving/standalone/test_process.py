@@ -7,22 +7,33 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import requires
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tritonclient.http.aio import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from inference.serving.standalone.tokens import new_token
+from inference.serving.standalone.tokens import digest_of, new_token
+from openclaw_site.cli.model_server import model_server
 from tests.factories import onnx_models
 from tests.inference.serving.conftest import ROOT, free_port, wait_until_ready
 from tests.inference.serving.standalone.repositories import place, put
@@ -48,8 +59,14 @@ class Live:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """The server for most of this file."""
+    with started(tmp_path_factory.mktemp("model-server")) as live:
+        yield live
+
+
+@contextmanager
+def started(folder: Path, *options: str, tls: ssl.SSLContext | None = None) -> Iterator[Live]:
     """The server, started by the command with an environment in which there is no database."""
-    folder = tmp_path_factory.mktemp("model-server")
     repository = folder / "repository"
     put(repository, "double", "1", factor=2)
     (repository / "slow" / "1").mkdir(parents=True)
@@ -60,12 +77,15 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     command = [
         *(sys.executable, "-m", "openclaw_site.cli", "model-server", f"--repository={repository}"),
         *(f"--tokens={folder / 'tokens'}", f"--port={port}", f"--metrics-port={metrics}", "--poll=0.05"),
+        *options,
     ]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
-            wait_until_ready(process, f"http://127.0.0.1:{port}/v2/health/ready", folder / "log")
+            scheme = "https" if tls else "http"
+            url = f"{scheme}://127.0.0.1:{port}/v2/health/ready"
+            wait_until_ready(process, url, folder / "log", verify=tls or True)
             yield Live(
                 process, repository, f"127.0.0.1:{port}", f"127.0.0.1:{metrics}", token, folder / "log"
             )
@@ -148,7 +168,7 @@ async def test_sigterm_ends_it_after_the_last_answer(live: Live):
     ) as client:
         data = [1.0] * SLOW_ROWS
         body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [SLOW_ROWS, 1], "data": data}]}
-        calls = [asyncio.create_task(client.post("/v2/models/slow/infer", json=body)) for _ in range(8)]
+        calls = [asyncio.create_task(client.post("/v2/models/slow/infer", json=body)) for _ in range(4)]
         metrics = f"http://{live.metrics}/metrics"
         while not re.search(r"^openclaw_inference_queue_depth [1-9]", (await client.get(metrics)).text, re.M):
             assert not any(call.done() for call in calls), "all were answered before the signal"
@@ -163,21 +183,58 @@ async def test_sigterm_ends_it_after_the_last_answer(live: Live):
     assert live.token not in log
 
 
+async def test_it_speaks_tls_itself(tmp_path: Path):
+    certificate, key = self_signed(tmp_path)
+    trusted = ssl.create_default_context(cafile=certificate)
+    options = (f"--tls-certificate={certificate}", f"--tls-key={key}")
+    with started(tmp_path, *options, tls=trusted) as live:
+        async with InferenceServerClient(live.address, ssl=True, ssl_context=trusted) as client:
+            result = await client.infer("double", [x_input(3)], headers=live.auth())
+            assert result.as_numpy("y")[0, 0] == 6
+        async with httpx.AsyncClient(verify=trusted) as client:
+            with pytest.raises(httpx.TransportError):
+                await client.get(f"http://{live.address}/v2/health/live")
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "model server")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "tls.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "tls.key").write_bytes(private)
+    return folder / "tls.crt", folder / "tls.key"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [((), "Name the folder"), (("--repository=.",), "No token file: nobody could call this server")],
 )
 def test_the_command_says_what_is_missing(arguments: tuple[str, ...], said: str):
-    ran = subprocess.run(
-        [sys.executable, "-m", "openclaw_site.cli", "model-server", *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode != 0
-    assert said in ran.stderr
-    assert "Traceback" not in ran.stderr
+    ran = CliRunner().invoke(model_server, arguments)
+    assert ran.exit_code != 0
+    assert said in ran.output
+
+
+def test_the_command_makes_tokens():
+    ran = CliRunner().invoke(model_server, ["token", "billing", "--endpoint=double", "--until=2027-06-30"])
+    token = ran.stderr.split()[-1]
+    assert ran.stdout == f"{digest_of(token)} billing double 2027-06-30\n"
+    assert CliRunner().invoke(model_server, ["token", "no name"]).exit_code == 2
 
 
 def test_what_its_image_leaves_out_it_does_not_need():

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from inference.serving.predictions import Limits
-from inference.serving.standalone.server import ModelServer, ModelServerError, Options
+from inference.serving.standalone.server import ModelServer, ModelServerError, Options, serve
 from inference.serving.standalone.tokens import new_token
 from tests.inference.serving.standalone.repositories import declare, put
 
@@ -131,6 +131,10 @@ async def test_anonymous_only_when_asked_for(options: Options, caplog: pytest.Lo
         replace(options, tokens=options.repository / "none").check()
     with pytest.raises(ModelServerError, match="no folder"):
         replace(options, repository=options.repository / "none").check()
+    with pytest.raises(ModelServerError, match="go together"):
+        replace(options, tls_key=options.repository).check()
+    with pytest.raises(ModelServerError, match="cannot be used"):
+        serve(replace(options, tls_certificate=options.tokens, tls_key=options.tokens))
     with pytest.raises(ModelServerError, match="port of their own"):
         replace(options, metrics_port=options.port).check()
     async with running(replace(options, tokens=None, allow_anonymous=True)) as client:
