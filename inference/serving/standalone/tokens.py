@@ -102,9 +102,6 @@ class TokenFile:
             raise TokenFileError(f"{path} has no token: write at least one line")
         self._believe(lines)
 
-    def __len__(self) -> int:
-        return len(self._callers)
-
     def caller(self, token: str) -> TokenCaller | None:
         """The holder of a token; None when nobody has it."""
         return self._callers.get(digest_of(token))
