@@ -6,7 +6,7 @@ import functools
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,6 +60,23 @@ class S3Config:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServingConfig:
+    """How models run in the web processes (`inference.serving.options` says what each value does)."""
+
+    execution_providers: tuple[str, ...] = ("CPU",)
+    model_threads: int = 1
+    isolation: str = "thread"
+    trial: bool = True
+    child_memory_mb: int = 8192
+    model_memory_mb: int = 0
+    latency_objective_ms: int = 1000
+    remote_hosts: tuple[str, ...] = ()
+    remote_credentials_file: Path | None = None
+    remote_ca_file: Path | None = None
+    remote_allow_http: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """The site's settings that differ from one installation to the next."""
 
@@ -83,6 +100,7 @@ class Config:
     pkcs11: Pkcs11Config | None = None
     storage: str = "local"
     s3: S3Config | None = None
+    serving: ServingConfig = field(default_factory=ServingConfig)
     ci: bool = False
 
     @classmethod
@@ -118,6 +136,7 @@ class Config:
             pkcs11=_pkcs11(environ),
             storage=_choice(environ, "OPENCLAW_STORAGE", "local", "s3"),
             s3=_s3(environ),
+            serving=_serving(environ),
             ci=environ.get("CI", "").lower() in ("1", "true"),
         )
 
@@ -296,6 +315,31 @@ def _s3(environ: Mapping[str, str]) -> S3Config | None:
         region=environ.get("OPENCLAW_S3_REGION", ""),
         credentials_file=_file(environ, "OPENCLAW_S3_CREDENTIALS_FILE"),
     )
+
+
+def _serving(environ: Mapping[str, str]) -> ServingConfig:
+    return ServingConfig(
+        execution_providers=_words(environ, "OPENCLAW_EXECUTION_PROVIDERS") or ("CPU",),
+        model_threads=_number(environ, "OPENCLAW_MODEL_THREADS", default=1, least=1, most=256),
+        isolation=_choice(environ, "OPENCLAW_MODEL_ISOLATION", "thread", "process"),
+        trial=_choice(environ, "OPENCLAW_MODEL_TRIAL", "on", "off") == "on",
+        child_memory_mb=_number(
+            environ, "OPENCLAW_MODEL_CHILD_MEMORY_MB", default=8192, least=512, most=2**22
+        ),
+        model_memory_mb=_number(environ, "OPENCLAW_MODEL_MEMORY_MB", default=0, least=0, most=2**22),
+        latency_objective_ms=_number(
+            environ, "OPENCLAW_LATENCY_OBJECTIVE_MS", default=1000, least=1, most=600_000
+        ),
+        remote_hosts=_words(environ, "OPENCLAW_REMOTE_INFERENCE_HOSTS"),
+        remote_credentials_file=_file(environ, "OPENCLAW_REMOTE_INFERENCE_CREDENTIALS_FILE"),
+        remote_ca_file=_file(environ, "OPENCLAW_REMOTE_INFERENCE_CA_FILE"),
+        remote_allow_http=_choice(environ, "OPENCLAW_REMOTE_INFERENCE_TLS", "required", "optional")
+        == "optional",
+    )
+
+
+def _words(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(word for part in environ.get(name, "").split(",") if (word := part.strip()))
 
 
 def _file(environ: Mapping[str, str], name: str) -> Path | None:

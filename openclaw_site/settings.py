@@ -461,6 +461,9 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
 OPENCLAW_KEY_PROVIDER = CONFIG.key_provider
 OPENCLAW_PKCS11: dict[str, Any] | None = asdict(CONFIG.pkcs11) if CONFIG.pkcs11 else None
 
+# --- Serving -------------------------------------------------------------------------------------------------------
+OPENCLAW_SERVING: dict[str, Any] = asdict(CONFIG.serving)
+
 # --- Files, languages, logs ----------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [CHECKOUT / "openclaw_site" / "static"]

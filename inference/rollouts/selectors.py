@@ -29,6 +29,8 @@ class Arm:
     sha256: str
     inputs: tuple[dict[str, Any], ...]
     outputs: tuple[dict[str, Any], ...]
+    format: str = "onnx"
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +138,6 @@ def _arm(row: EndpointArm) -> Arm:
         sha256=version.sha256,
         inputs=tuple(version.inputs),
         outputs=tuple(version.outputs),
+        format=version.format,
+        size_bytes=version.size_bytes,
     )

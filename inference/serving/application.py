@@ -30,6 +30,7 @@ from inference.serving.http import (
     respond_json,
 )
 from inference.serving.lookups import Caller, Ear, EndpointSnapshot, Lookups
+from inference.serving.management import Permit, forbid
 from inference.serving.outcomes import OutcomeLog
 from inference.serving.pauses import shorten_collector_pauses
 from inference.serving.pool import ModelPool
@@ -62,9 +63,11 @@ class InferenceApplication:
         limits: Limits | None = None,
         prover: Prover | None = None,
         refer: Refer | None = None,
+        permit: Permit = forbid,
     ) -> None:
         self._lookups = lookups
         self._prover = prover or BearerOnly()
+        self._permit = permit
         self._pool = pool if pool is not None else ModelPool()  # an empty one is false
         self._router = Router(self._pool)
         self._outcomes = outcomes
@@ -134,7 +137,9 @@ class InferenceApplication:
                 raise _not_allowed("POST")
             case ["repository", "index"] if method == "POST":
                 await respond_json(send, await self._index(scope))
-            case ["repository", "index"]:
+            case ["repository", "models", name, "load" | "unload" as action] if method == "POST":
+                await self._manage(scope, receive, send, name, action)
+            case ["repository", "index"] | ["repository", "models", _, "load" | "unload"]:
                 raise _not_allowed("POST")
             case _ if method not in ("GET", "HEAD"):
                 raise _not_allowed("GET")
@@ -226,14 +231,33 @@ class InferenceApplication:
             await respond_json(send, descriptions.metadata(route, version))
 
     async def _is_ready(self, endpoint: EndpointSnapshot, version: str) -> bool:
-        """Whether a request would be answered: the model is loaded, and loaded now if it was not."""
+        """Whether a request would be answered: the model is loaded, and loaded now if it was not, and would compute."""
         try:
-            await self._router.pick(self._router.route(endpoint), version=version)
+            _routed, model = await self._router.pick(self._router.route(endpoint), version=version)
         except ProtocolError as error:
             if error.status != 503:
                 raise
             return False
-        return True
+        return await asyncio.to_thread(model.runtime.ready)
+
+    async def _manage(self, scope: Scope, receive: Receive, send: Send, name: str, action: str) -> None:
+        """Load or unload the versions of an endpoint in this process.
+
+        Loading makes every version ready before it answers; 503 when one cannot be. Unloading gives their memory back
+        after their last request, and takes nothing away: whoever asks next has them loaded again. Other processes of
+        the site, and the registry, are not touched by either.
+        """
+        await discard_body(receive, limit=self._limits.body_bytes)
+        caller, endpoint, _duties = await self._admit(scope, RequestHeaders.of(scope), name)
+        await self._permit(caller.principal, endpoint, action)
+        if action == "load":
+            route = self._router.route(endpoint)
+            for version in route.by_version:
+                await self._router.pick(route, version=version)
+        else:
+            for arm in endpoint.arms:
+                self._pool.release(arm.version_id)
+        await respond_json(send, {})
 
     async def _index(self, scope: Scope) -> list[dict[str, Any]]:
         """Every version behind every endpoint that the caller may invoke."""

@@ -8,7 +8,7 @@ class ServingConfig(AppConfig):
     verbose_name = _("Serving")
 
     def ready(self) -> None:
-        from inference.serving import policies  # noqa: F401  registers the actions
+        from inference.serving import checks, policies  # noqa: F401  registers the checks and the actions
         from inference.serving.batch.erasing import register_with_catalogue
         from inference.serving.batch.files import register_files
         from inference.serving.batch.metrics import register_batch_metrics

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+from django.conf import settings
+
 from inference.serving.application import InferenceApplication
 from inference.serving.listener import Listener
 from inference.serving.lookups import CachedLookups, Lookups
+from inference.serving.options import ServingOptions
 from inference.serving.outcomes import OutcomeLog
+from inference.serving.permits import permit
+from inference.serving.pool import ModelPool
 from inference.serving.predictions import Limits
 from inference.serving.proofs import Proofs
 from inference.serving.referrals import Referral
+from inference.serving.runtimes import Runtimes
 from inference.serving.sources import DatabaseSource, note_refused_token, refer, write_outcomes
 
 
@@ -24,16 +30,22 @@ def build_application(
 ) -> InferenceApplication:
     """The application on the site's own database, or on other look-ups."""
     outcomes = OutcomeLog(write_outcomes)
+    options = ServingOptions.of(settings.OPENCLAW_SERVING)
+    pool = ModelPool(
+        loader=Runtimes(options), memory_bytes=options.model_memory_bytes, objective_s=options.objective_s
+    )
     if lookups is not None:
-        return InferenceApplication(lookups, outcomes=outcomes, limits=limits)
+        return InferenceApplication(lookups, pool=pool, outcomes=outcomes, limits=limits)
     cached = CachedLookups(DatabaseSource())
     return InferenceApplication(
         cached,
+        pool=pool,
         outcomes=outcomes,
         listener=Listener(cached),
         limits=limits,
         prover=Proofs(note=note_refused_token),
         refer=put_before_a_person,
+        permit=permit,
     )
 
 

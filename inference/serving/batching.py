@@ -4,7 +4,8 @@ A fixed window costs every lone request its length and brings nothing that the q
 load (measured: with 2 ms, one connection falls from 3,360 to 314 requests/s). So one thread per loaded model takes the
 oldest entry, adds those behind it that may be computed with it, runs them, and hands every caller its own rows.
 
-A client's own batch is never split. Only rows of models whose rows are independent are put together.
+A client's own batch is never split. Only rows of models whose rows are independent are put together. Only where a run
+has a high fixed cost and requests come fast does the oldest entry wait for more (`pacing`).
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from math import ceil
 from queue import Empty, SimpleQueue
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
+from inference.serving import metrics
 from inference.serving.datatypes import Tensors
 from inference.serving.errors import Overloaded, ProtocolError
+from inference.serving.fairness import NOBODY, Turns
+from inference.serving.pacing import Pace
+from inference.serving.statistics import ModelStatistics, RunTimes
 
 log = logging.getLogger(__name__)
 
 Predict = Callable[[Tensors], Tensors]
-Observe = Callable[[int], None]
 Gone = Callable[[], Coroutine[Any, Any, None]]
 
 SWEEP_INTERVAL_S = 0.05
@@ -52,6 +58,7 @@ class Entry:
     form: tuple[object, ...]
     future: asyncio.Future[Tensors]
     deadline: float
+    tenant: UUID = NOBODY
     queued_at: float = field(default_factory=time.monotonic)
     gone: Gone | None = None
     watch: asyncio.Future[None] | None = None
@@ -60,8 +67,9 @@ class Entry:
 class Batcher:
     """Runs one model, in one thread, for many callers of one event loop.
 
-    `max_rows` bounds what is put together, `max_queued` how many requests may be waiting or running. `batchable` says
-    whether rows of several callers may share a run at all. `observe` is called with the rows of every run.
+    `max_rows` bounds what is put together, `max_queued` how many requests may be waiting or running, `objective_s` how
+    long the queue may stand. `batchable` says whether rows of several callers may share a run at all. `turns` shares
+    the cores with other models; None: the model computes elsewhere.
     """
 
     def __init__(
@@ -72,18 +80,21 @@ class Batcher:
         batchable: bool,
         max_rows: int = 32,
         max_queued: int = 256,
-        observe: Observe | None = None,
+        objective_s: float = 1.0,
+        turns: Turns | None = None,
     ) -> None:
-        self.batchable = batchable
+        self.statistics = ModelStatistics()
+        self.last_used = time.monotonic()
+        self._pace = Pace(objective_s, max_rows, batchable)
         self._predict = predict
         self._name = name
-        self._max_rows = max_rows
         self._max_queued = max_queued
-        self._observe = observe
+        self._turns = turns
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._held: Entry | None = None
         self._pending: dict[Entry, None] = {}
+        self._pending_rows = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._closing = False
         self._drained = asyncio.Event()
@@ -92,16 +103,30 @@ class Batcher:
         self._thread.start()
 
     @property
+    def batchable(self) -> bool:
+        """Whether rows of several callers share a run."""
+        return self._pace.batchable
+
+    @property
     def depth(self) -> int:
         """How many requests are waiting or running."""
         return len(self._pending)
 
     async def predict(
-        self, inputs: Tensors, *, rows: int, deadline: float, gone: Gone | None = None
+        self,
+        inputs: Tensors,
+        *,
+        rows: int,
+        deadline: float,
+        gone: Gone | None = None,
+        tenant: UUID = NOBODY,
+        patient: bool = False,
     ) -> Tensors:
         """The outputs for these inputs.
 
-        `deadline` is on `time.monotonic`'s clock. `gone` is a coroutine function that ends when the caller has hung
+        `deadline` is on `time.monotonic`'s clock. Whoever is `patient` chose it and is refused early only when it
+        cannot be met; the others also when the queue stands longer than the objective. `tenant` pays for the time.
+        `gone` is a coroutine function that ends when the caller has hung
         up; it is started only where the answer takes longer than a sweep (50 ms), because watching costs as much as
         a small prediction. Cancelling the call takes the rows out of the queue. Raises Overloaded,
         DeadlineExceeded, CallerGone, PredictError.
@@ -113,10 +138,14 @@ class Batcher:
                 f"{self._max_queued} requests are already waiting for this model; try again shortly"
             )
         form: tuple[object, ...] = ()
-        if self.batchable:
+        if self._pace.batchable:
             form = tuple((name, tensor.shape[1:]) for name, tensor in inputs.items())
-        entry = Entry(inputs, rows, form, self._loop.create_future(), deadline, gone=gone)
+        entry = Entry(inputs, rows, form, self._loop.create_future(), deadline, tenant, gone=gone)
+        self._pace.arrived(entry.queued_at)
+        self._refuse_early(entry, patient)
+        self.last_used = entry.queued_at
         self._pending[entry] = None
+        self._pending_rows += rows
         if self._sweep is None:
             self._drained.clear()
             self._sweep = self._loop.call_later(SWEEP_INTERVAL_S, self._check_waiting)
@@ -125,6 +154,7 @@ class Batcher:
             return await entry.future
         finally:
             del self._pending[entry]
+            self._pending_rows -= rows
             if entry.watch is not None:
                 entry.watch.cancel()
 
@@ -136,12 +166,24 @@ class Batcher:
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
+    def _refuse_early(self, entry: Entry, patient: bool) -> None:
+        """Raise Overloaded where waiting would be in vain: the caller learns it now, the model computes for others."""
+        wait_s = self._pace.wait_s(rows=self._pending_rows, requests=len(self._pending))
+        too_late = wait_s > entry.deadline - entry.queued_at
+        if too_late or (self._pace.overloaded(entry.queued_at, wait_s) and not patient):
+            metrics.SHED.inc()
+            raise Overloaded(
+                f"this request would wait about {1000 * wait_s:.0f} ms for its turn; try again shortly",
+                retry_after_s=max(ceil(wait_s), 1),
+            )
+
     def _check_waiting(self) -> None:
         """End what is past its deadline, and let what waits long watch its caller. Runs only while there is work."""
         now = time.monotonic()
         for entry in list(self._pending):
             if now >= entry.deadline:
                 if not entry.future.done():
+                    self.statistics.failed(int(1e9 * (now - entry.queued_at)))
                     entry.future.set_exception(DeadlineExceeded())
             elif entry.gone is not None and entry.watch is None and now - entry.queued_at >= SWEEP_INTERVAL_S:
                 entry.watch = asyncio.ensure_future(_watch(entry, entry.gone))
@@ -157,7 +199,7 @@ class Batcher:
         while (batch := self._take()) is not None:
             if not batch:
                 continue
-            answers = self._run(batch)
+            answers = self._run_in_turn(batch)
             try:
                 self._loop.call_soon_threadsafe(_deliver, batch, answers)
             except RuntimeError:
@@ -172,32 +214,63 @@ class Batcher:
             return None
         if first.future.done():
             return []
-        batch, rows = [first], first.rows
-        while self.batchable and rows < self._max_rows:
+        batch = [first]
+        self._fill(batch, until=first.queued_at + self._pace.window_s())
+        return batch
+
+    def _fill(self, batch: list[Entry], *, until: float = 0.0) -> None:
+        """Add what is queued and fits, and what comes before `until` (on `time.monotonic`'s clock)."""
+        if not self._pace.batchable or self._held is not None:
+            return
+        rows, cap, form = sum(entry.rows for entry in batch), self._pace.row_cap(), batch[0].form
+        while rows < cap:
             try:
-                entry = self._queue.get_nowait()
+                entry = self._next(until)
             except Empty:
-                break
+                return
             if entry is None:
                 self._queue.put(None)
-                break
+                return
             if entry.future.done():
                 continue
-            if entry.form != first.form or rows + entry.rows > self._max_rows:
+            if entry.form != form or rows + entry.rows > cap:
                 self._held = entry
-                break
+                return
             batch.append(entry)
             rows += entry.rows
-        return batch
+
+    def _next(self, until: float) -> Entry | None:
+        try:
+            return self._queue.get_nowait()
+        except Empty:
+            remaining_s = until - time.monotonic() if until else 0.0
+            if remaining_s <= 0:
+                raise
+            return self._queue.get(timeout=remaining_s)
+
+    def _run_in_turn(self, batch: list[Entry]) -> list[Tensors | Exception]:
+        if self._turns is None:
+            return self._run(batch)
+        tenant = batch[0].tenant
+        had_turn = self._turns.enter(tenant)
+        started = time.perf_counter()
+        try:
+            self._fill(batch)  # What came while others had their turn.
+            return self._run(batch)
+        finally:
+            self._turns.leave(tenant, time.perf_counter() - started, had_turn=had_turn)
 
     def _run(self, batch: list[Entry]) -> list[Tensors | Exception]:
         if len(batch) == 1:
             return [self._run_alone(batch[0])]
-        rows = sum(entry.rows for entry in batch)
+        rows, started = sum(entry.rows for entry in batch), time.perf_counter_ns()
+        inputs = {name: np.concatenate([entry.inputs[name] for entry in batch]) for name in batch[0].inputs}
+        times = RunTimes(input_ns=time.perf_counter_ns() - started)
+        waited_ns = self._waited_ns(batch)
         try:
-            outputs = self._predict(
-                {name: np.concatenate([entry.inputs[name] for entry in batch]) for name in batch[0].inputs}
-            )
+            outputs = self._timed(inputs, rows, times)
+        except Overloaded as error:
+            return [self._failure(entry, error) for entry in batch]
         except Exception:  # noqa: BLE001  whatever the runtime raised
             # One caller's input must not fail the others'; alone, each gets its own answer or error.
             return [self._run_alone(entry) for entry in batch]
@@ -205,26 +278,46 @@ class Batcher:
             log.error(
                 "model %s gave another number of rows than it took: it is not batched any more", self._name
             )
-            self.batchable = False
+            self._pace.batchable = False
             return [self._run_alone(entry) for entry in batch]
-        if self._observe is not None:
-            self._observe(rows)
         answers: list[Tensors | Exception] = []
-        start = 0
+        start, started = 0, time.perf_counter_ns()
         for entry in batch:
             end = start + entry.rows
             answers.append({name: tensor[start:end] for name, tensor in outputs.items()})
             start = end
+        times.output_ns = time.perf_counter_ns() - started
+        self._count(rows, len(batch), waited_ns, times)
         return answers
 
     def _run_alone(self, entry: Entry) -> Tensors | Exception:
+        times, waited_ns = RunTimes(), self._waited_ns([entry])
         try:
-            outputs = self._predict(entry.inputs)
+            outputs = self._timed(entry.inputs, entry.rows, times)
         except Exception as error:  # noqa: BLE001  it is the caller's answer, not this thread's end
-            return error
-        if self._observe is not None:
-            self._observe(entry.rows)
+            return self._failure(entry, error)
+        self._count(entry.rows, 1, waited_ns, times)
         return outputs
+
+    def _timed(self, inputs: Tensors, rows: int, times: RunTimes) -> Tensors:
+        started = time.perf_counter_ns()
+        outputs = self._predict(inputs)
+        times.infer_ns = time.perf_counter_ns() - started
+        self._pace.ran(rows, times.infer_ns / 1e9)
+        return outputs
+
+    def _count(self, rows: int, requests: int, waited_ns: int, times: RunTimes) -> None:
+        self.statistics.ran(rows=rows, requests=requests, waited_ns=waited_ns, times=times)
+        metrics.BATCH_ROWS.observe(rows)
+
+    def _failure(self, entry: Entry, error: Exception) -> Exception:
+        self.statistics.failed(self._waited_ns([entry]))
+        return error
+
+    @staticmethod
+    def _waited_ns(batch: list[Entry]) -> int:
+        now = time.monotonic()
+        return sum(int(1e9 * (now - entry.queued_at)) for entry in batch)
 
 
 async def _watch(entry: Entry, gone: Gone) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 from inference.serving.errors import ProtocolError
 from inference.serving.protocol import EXTENSIONS
 from inference.serving.routing import Route, RoutedArm
+from inference.serving.statistics import ModelStatistics
 
 NAME = "openclaw"
 VERSION = "0.1.0"
-PLATFORM = "onnxruntime_onnx"
+PLATFORMS = {"onnx": "onnxruntime_onnx", "remote": "open_inference_protocol"}
+BACKENDS = {"onnx": "onnxruntime", "remote": "remote"}
 
 _TRITON_TYPES = {"BYTES": "TYPE_STRING"}
 
@@ -26,7 +28,7 @@ def metadata(route: Route, version: str = "") -> dict[str, Any]:
     return {
         "name": route.snapshot.name,
         "versions": list(route.by_version),
-        "platform": PLATFORM,
+        "platform": PLATFORMS[arm.format],
         "inputs": [_tensor(tensor) for tensor in arm.inputs],
         "outputs": [_tensor(tensor) for tensor in arm.outputs],
     }
@@ -37,8 +39,8 @@ def configuration(route: Route, version: str = "") -> dict[str, Any]:
     arm = _arm(route, version).arm
     return {
         "name": route.snapshot.name,
-        "platform": PLATFORM,
-        "backend": "onnxruntime",
+        "platform": PLATFORMS[arm.format],
+        "backend": BACKENDS[arm.format],
         # 0: the dimensions below are all there are, the batch's among them.
         "max_batch_size": 0,
         "input": [_triton_tensor(tensor) for tensor in arm.inputs],
@@ -47,14 +49,13 @@ def configuration(route: Route, version: str = "") -> dict[str, Any]:
 
 
 def statistics(route: Route, version: str = "") -> list[dict[str, Any]]:
-    """How much this process computed per version since it was loaded."""
+    """What this process computed per version since it was loaded, as Triton's statistics extension has it."""
     arms = [_arm(route, version)] if version else route.arms
     return [
         {
             "name": route.snapshot.name,
             "version": routed.arm.version,
-            "inference_count": routed.model.rows if routed.model else 0,
-            "execution_count": routed.model.runs if routed.model else 0,
+            **(routed.model.batcher.statistics if routed.model else ModelStatistics()).as_dict(),
         }
         for routed in arms
     ]

@@ -89,11 +89,23 @@ _ATTRIBUTES = {
 }
 
 
-async def read_body(receive: Receive, headers: RequestHeaders, *, limit: int) -> bytes:
-    """The whole body, decompressed. Raises ProtocolError 413 past `limit` bytes, CallerGone on a hang-up."""
+async def read_body(receive: Receive, headers: RequestHeaders, *, limit: int, timeout_s: float) -> bytes:
+    """The whole body, decompressed. Raises ProtocolError 413 past `limit` bytes and 408 past `timeout_s`, CallerGone on
+    a hang-up."""
     if headers.content_length and _number(headers.content_length, "Content-Length") > limit:
         await discard_body(receive, limit=limit)
         raise _too_large(limit)
+    try:
+        async with asyncio.timeout(timeout_s):
+            body = await _receive_all(receive, limit)
+    except TimeoutError:
+        raise ProtocolError(
+            408, f"the body did not arrive within {timeout_s:g} seconds", headers=((b"connection", b"close"),)
+        ) from None
+    return _decompress(body, headers.content_encoding, limit) if headers.content_encoding else body
+
+
+async def _receive_all(receive: Receive, limit: int) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
@@ -111,7 +123,7 @@ async def read_body(receive: Receive, headers: RequestHeaders, *, limit: int) ->
         raise CallerGone
     if len(body) > limit:
         raise _too_large(limit)
-    return _decompress(body, headers.content_encoding, limit) if headers.content_encoding else body
+    return body
 
 
 async def discard_body(receive: Receive, *, limit: int) -> None:

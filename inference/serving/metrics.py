@@ -36,6 +36,21 @@ LOADED_MODELS = Gauge(
     multiprocess_mode="livesum",
 )
 LOAD_FAILURES = Counter("openclaw_inference_load_failures_total", "Model versions that could not be loaded.")
+UNLOADED_FOR_ROOM = Counter(
+    "openclaw_inference_models_evicted_total",
+    "Model versions unloaded to make room for others within the memory budget.",
+)
+MODEL_MEMORY = Gauge(
+    "openclaw_inference_model_memory_bytes",
+    "What the loaded model versions count against the memory budget, summed over processes.",
+    multiprocess_mode="livesum",
+)
+RUNTIME_CRASHES = Counter(
+    "openclaw_inference_runtime_crashes_total", "Isolated runtimes that ended under a request."
+)
+SHED = Counter(
+    "openclaw_inference_shed_total", "Requests refused early because they would have waited too long."
+)
 REFUSED = Counter(
     "openclaw_inference_refused_total", "Requests refused before an endpoint was chosen.", ["status"]
 )

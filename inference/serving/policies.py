@@ -12,6 +12,16 @@ register(
     ActionRule(
         "serving.prediction.request", roles=CALLERS | {Role.SERVICE}, scopes=frozenset({"models:infer"})
     ),
+    # The protocol's model repository extension: what a process holds in memory, not what is registered.
+    *(
+        ActionRule(
+            f"serving.model.{action}",
+            roles=frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST}),
+            scopes=frozenset({"tenant:manage"}),
+            groups=frozenset({"release"}),
+        )
+        for action in ("load", "unload")
+    ),
     ActionRule("serving.batch.request", roles=READERS | {Role.SERVICE}, scopes=frozenset({"batch:write"})),
     ActionRule(
         "serving.batch.create",

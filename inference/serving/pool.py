@@ -1,5 +1,5 @@
 """The loaded model versions of this process: each loaded once, kept while an endpoint uses it, unloaded after its last
-request."""
+request. Within a memory budget, what was not used for longest makes room; what has requests under way never does."""
 
 from __future__ import annotations
 
@@ -16,43 +16,67 @@ from inference.serving import metrics
 from inference.serving.batching import Batcher
 from inference.serving.cache import SingleFlight
 from inference.serving.errors import Overloaded
+from inference.serving.fairness import Turns
 from inference.serving.lookups import Arm
-from inference.serving.runtime import LoadError, OnnxRuntime, Runtime
+from inference.serving.options import ServingOptions
+from inference.serving.runtime import LoadError, Runtime
+from inference.serving.runtimes import Loader, Runtimes
 from inference.serving.signature import Signature
 
 log = logging.getLogger(__name__)
 
 RETRY_LOAD_AFTER_S = 5.0
+# A version loaded ahead of its traffic pushes out nothing that was used as lately as this: two would take turns.
+KEEP_USED_S = 5.0
+
+NO_TRIAL = ServingOptions(trial=False)
+
+
+class NoRoom(Overloaded):
+    """The memory budget is taken by models that are in use."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the memory for models is taken by models in use; try again shortly", retry_after_s=5
+        )
 
 
 @dataclass(slots=True, eq=False)
 class ServedModel:
-    """A loaded version with its thread. `rows` and `runs` count what it computed."""
+    """A loaded version with its thread. `memory_bytes` is what it counts against the budget."""
 
     version_id: UUID
     version: str
     signature: Signature
     runtime: Runtime
     batcher: Batcher
-    rows: int = 0
-    runs: int = 0
-
-    def count(self, rows: int) -> None:
-        """One run was made. Called from the model's own thread."""
-        self.rows += rows
-        self.runs += 1
-        metrics.BATCH_ROWS.observe(rows)
+    memory_bytes: int = 0
 
 
 class ModelPool:
-    """Loads and unloads. Belongs to one event loop; files are read and sessions made in a thread."""
+    """Loads and unloads. Belongs to one event loop; files are read and sessions made in a thread.
+
+    `memory_bytes` is the budget for all loaded versions together (0: none). `released` is told of every version that
+    was unloaded though an endpoint still wants it.
+    """
 
     def __init__(
-        self, *, runtime: type[Runtime] = OnnxRuntime, max_rows: int = 32, max_queued: int = 256
+        self,
+        *,
+        loader: Loader | None = None,
+        max_rows: int = 32,
+        max_queued: int = 256,
+        memory_bytes: int = 0,
+        objective_s: float = 1.0,
     ) -> None:
-        self._runtime = runtime
+        self.released: Callable[[UUID], None] = lambda version_id: None
+        self._loader = loader or Runtimes(NO_TRIAL)
         self._max_rows = max_rows
         self._max_queued = max_queued
+        self._memory_bytes = memory_bytes
+        self._objective_s = objective_s
+        self._turns = Turns()
+        self._reserved: dict[UUID, int] = {}
         self._models: dict[UUID, ServedModel] = {}
         self._users: dict[object, frozenset[UUID]] = {}
         self._failed: dict[UUID, tuple[str, float]] = {}
@@ -61,6 +85,7 @@ class ModelPool:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-load")
         metrics.QUEUE_DEPTH.set_function(self.depth)
         metrics.LOADED_MODELS.set_function(self.__len__)
+        metrics.MODEL_MEMORY.set_function(self.memory_bytes)
 
     def __len__(self) -> int:
         return len(self._models)
@@ -69,19 +94,24 @@ class ModelPool:
         """Requests waiting or running in all models."""
         return sum(model.batcher.depth for model in list(self._models.values()))
 
+    def memory_bytes(self) -> int:
+        """What the loaded versions, and those that are being loaded, count against the budget."""
+        return sum(model.memory_bytes for model in list(self._models.values())) + sum(self._reserved.values())
+
     def loaded(self, version_id: UUID) -> ServedModel | None:
         """The model, if it is ready now."""
         return self._models.get(version_id)
 
-    async def get(self, arm: Arm) -> ServedModel:
-        """The model of an arm, loaded if need be. Raises LoadError; a failed load is not repeated for some seconds."""
+    async def get(self, arm: Arm, *, spare_used_s: float = 0.0) -> ServedModel:
+        """The model of an arm, loaded if need be. Raises LoadError and Overloaded; a failed load is not repeated for
+        some seconds."""
         model = self._models.get(arm.version_id)
         if model is not None:
             return model
         failure, until = self._failed.get(arm.version_id, ("", 0.0))
         if until > time.monotonic():
             raise LoadError(failure)
-        return await self._loading.run(arm.version_id, lambda: self._load(arm))
+        return await self._loading.run(arm.version_id, lambda: self._load(arm, spare_used_s=spare_used_s))
 
     def prepare(self, arm: Arm) -> None:
         """Load behind the requests. Failures are logged by the load itself."""
@@ -98,6 +128,15 @@ class ModelPool:
         for version_id in self._models.keys() - needed:
             self._in_background(self._unload(self._models.pop(version_id)))
 
+    def release(self, version_id: UUID) -> bool:
+        """Unload a version though it is wanted: it finishes what it accepted, and the next request loads it anew."""
+        model = self._models.pop(version_id, None)
+        if model is None:
+            return False
+        self.released(version_id)
+        self._in_background(self._unload(model))
+        return True
+
     async def close(self) -> None:
         """Finish the requests under way and unload everything."""
         self._users.clear()
@@ -105,10 +144,13 @@ class ModelPool:
         await asyncio.gather(*self._background, return_exceptions=True)
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _load(self, arm: Arm) -> ServedModel:
+    async def _load(self, arm: Arm, *, spare_used_s: float) -> ServedModel:
         started = time.monotonic()
         try:
             signature = Signature.declared(arm.inputs, arm.outputs)
+            self._reserved[arm.version_id] = expected = self._loader.expected_bytes(arm)
+            if self._memory_bytes:
+                await self._make_room(expected, spare_used_s)
             runtime, batchable = await asyncio.get_running_loop().run_in_executor(
                 self._executor, self._open, arm, signature
             )
@@ -117,17 +159,19 @@ class ModelPool:
             metrics.LOAD_FAILURES.inc()
             self._failed[arm.version_id] = (str(error), time.monotonic() + RETRY_LOAD_AFTER_S)
             raise LoadError(str(error)) from error
+        finally:
+            self._reserved.pop(arm.version_id, None)
         self._failed.pop(arm.version_id, None)
-        observe: Callable[[int], None] = lambda rows: model.count(rows)  # noqa: E731 - bound below
         batcher = Batcher(
             runtime.predict,
             name=str(arm.version_id),
             batchable=batchable,
             max_rows=self._max_rows,
             max_queued=self._max_queued,
-            observe=observe,
+            objective_s=self._objective_s,
+            turns=self._turns if runtime.computes_here else None,
         )
-        model = ServedModel(arm.version_id, arm.version, signature, runtime, batcher)
+        model = ServedModel(arm.version_id, arm.version, signature, runtime, batcher, runtime.memory_bytes)
         self._models[arm.version_id] = model
         log.info(
             "loaded model version %s (%s) in %.0f ms, %s",
@@ -138,17 +182,46 @@ class ModelPool:
         )
         return model
 
+    async def _make_room(self, expected: int, spare_used_s: float) -> None:
+        """Unload idle versions, least recently used first, until what is reserved fits. Raises LoadError, NoRoom."""
+        if expected > self._memory_bytes:
+            raise LoadError(
+                f"it needs about {expected} bytes; the budget for all models is {self._memory_bytes}"
+            )
+        before = time.monotonic() - spare_used_s
+        idle = sorted(
+            (m for m in self._models.values() if not m.batcher.depth and m.batcher.last_used <= before),
+            key=lambda model: model.batcher.last_used,
+        )
+        excess, leaving = self.memory_bytes() - self._memory_bytes, []
+        for model in idle:
+            if excess <= 0:
+                break
+            excess -= model.memory_bytes
+            leaving.append(model)
+        if excess > 0:
+            raise NoRoom
+        for model in leaving:
+            metrics.UNLOADED_FOR_ROOM.inc()
+            del self._models[model.version_id]
+            self.released(model.version_id)
+        # The memory is there only when they are gone.
+        await asyncio.gather(*map(self._unload, leaving))
+
     def _open(self, arm: Arm, signature: Signature) -> tuple[Runtime, bool]:
-        runtime = self._runtime.load(arm.artifact_path, sha256=arm.sha256, signature=signature)
+        try:
+            runtime = self._loader.load(arm, signature)
+        except Overloaded as error:
+            raise LoadError(error.message) from error
         return runtime, runtime.rows_are_independent()
 
     async def _prepare(self, arm: Arm) -> None:
         with suppress(LoadError, Overloaded):
-            await self.get(arm)
+            await self.get(arm, spare_used_s=KEEP_USED_S)
 
     async def _unload(self, model: ServedModel) -> None:
         await model.batcher.close()
-        model.runtime.close()
+        await asyncio.to_thread(model.runtime.close)
         log.info("unloaded model version %s (%s)", model.version, model.version_id)
 
     def _in_background(self, coroutine: object) -> None:

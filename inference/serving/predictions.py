@@ -14,6 +14,7 @@ from inference.serving import metrics
 from inference.serving.batching import CallerGone
 from inference.serving.datatypes import Tensors
 from inference.serving.errors import Overloaded, ProtocolError
+from inference.serving.fairness import Shares
 from inference.serving.http import (
     BINARY,
     Receive,
@@ -46,7 +47,10 @@ class Limits:
 
     body_bytes: int = 32 * 1024 * 1024
     timeout_s: float = 30.0
+    body_s: float = 30.0
     caller_in_flight: int = 256
+    tenant_in_flight: int = 1024
+    in_flight: int = 2048
     maintenance_interval_s: float = 60.0
 
 
@@ -84,6 +88,7 @@ class Predictor:
         self._outcomes = outcomes
         self._limits = limits
         self._shadows = Shadows(router, outcomes)
+        self._shares = Shares(total=limits.in_flight, per_tenant=limits.tenant_in_flight)
 
     async def answer(self, prediction: Prediction, receive: Receive, send: Send) -> None:
         """Send the prediction or a refusal, then remember which. Raises Overloaded (429) to a caller with too many."""
@@ -93,6 +98,11 @@ class Predictor:
             raise Overloaded(
                 f"you have {caller.in_flight} requests under way, which is the most allowed", status=429
             )
+        try:
+            self._shares.enter(prediction.endpoint.tenant_id)
+        except Overloaded:
+            await discard_body(receive, limit=self._limits.body_bytes)
+            raise
         caller.in_flight += 1
         status = 500
         try:
@@ -110,12 +120,13 @@ class Predictor:
             status = CLIENT_CLOSED_REQUEST
         finally:
             caller.in_flight -= 1
+            self._shares.leave(prediction.endpoint.tenant_id)
             self._remember(prediction, status)
 
     async def _compute(self, prediction: Prediction, receive: Receive) -> tuple[bytes, int | None]:
         """The answer's body, and the size of its JSON part when binary tensors follow."""
         headers = prediction.headers
-        body = await read_body(receive, headers, limit=self._limits.body_bytes)
+        body = await read_body(receive, headers, limit=self._limits.body_bytes, timeout_s=self._limits.body_s)
         prediction.bytes_in = len(body)
         request = parse_request(body, headers.json_length)
         prediction.request_id = request.id or headers.request_id.decode("latin-1")
@@ -138,6 +149,8 @@ class Predictor:
                 rows=prediction.rows,
                 deadline=time.monotonic() + self._timeout_s(request),
                 gone=lambda: wait_for_disconnect(receive),
+                tenant=prediction.endpoint.tenant_id,
+                patient="timeout" in request.parameters,
             )
         except PredictError as error:
             log.warning("model version %s failed on an input: %s", model.version_id, error)

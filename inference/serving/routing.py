@@ -108,6 +108,7 @@ class Router:
 
     def __init__(self, pool: ModelPool, *, max_routes: int = 256, idle_unload_s: float = 900.0) -> None:
         self._pool = pool
+        pool.released = self.forget_model
         self._max_routes = max_routes
         self._idle_unload_s = idle_unload_s
         self._routes: OrderedDict[UUID, Route] = OrderedDict()
@@ -195,6 +196,13 @@ class Router:
         before = time.monotonic() - self._idle_unload_s
         for endpoint_id in [key for key, route in self._routes.items() if route.last_used < before]:
             self._drop(endpoint_id)
+
+    def forget_model(self, version_id: UUID) -> None:
+        """The pool has unloaded a version: the next request that needs it loads it again."""
+        for route in self._routes.values():
+            for routed in route.arms:
+                if routed.arm.version_id == version_id:
+                    routed.model = None
 
     def _ready(self, route: Route) -> list[RoutedArm]:
         """The weighted arms that are ready, or all of them when none is. Starts loading the others."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +21,10 @@ from inference.serving.artifacts import ArtifactFile
 from inference.serving.datatypes import DATATYPES, Tensor, Tensors
 from inference.serving.signature import Signature
 
-log = logging.getLogger(__name__)
+# A session holds the graph's weights, packed once more for its kernels, and an arena for what lies between.
+MEMORY_FACTOR = 2
+SESSION_BYTES = 4 * 1024 * 1024
+MAX_ARTIFACT_BYTES = 2 * 1024**3  # protobuf's own limit
 
 ONNX_DATATYPES = {
     "tensor(bool)": "BOOL",
@@ -45,11 +50,14 @@ class PredictError(Exception):
 
 
 class Runtime(Protocol):
-    """One loaded model version. `predict` may be called from any thread, one call at a time."""
+    """One loaded model version. `predict` may be called from any thread, one call at a time.
 
-    @classmethod
-    def load(cls, path: ArtifactFile, *, sha256: str, signature: Signature) -> Runtime:
-        """Load what has exactly this digest and this signature. Raises LoadError."""
+    `memory_bytes` is what it counts against this machine's memory budget; `computes_here` is false where another
+    machine does the work.
+    """
+
+    memory_bytes: int
+    computes_here: bool
 
     def predict(self, inputs: Tensors) -> Tensors:
         """Compute every output. Raises PredictError."""
@@ -57,41 +65,68 @@ class Runtime(Protocol):
     def rows_are_independent(self) -> bool:
         """Whether a batch gives each of its rows what the row gets alone."""
 
+    def ready(self) -> bool:
+        """Whether it would answer now. May block for a moment."""
+
     def close(self) -> None:
         """Give back the memory."""
 
 
-class OnnxRuntime:
-    """An ONNX Runtime session on one CPU thread, which does not spin while it waits."""
+@dataclass(frozen=True, slots=True)
+class OnnxOptions:
+    """The execution providers to try in this order, all of which must be there, and the threads of one session."""
 
-    def __init__(self, session: ort.InferenceSession, signature: Signature) -> None:
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    threads: int = 1
+
+
+ON_ONE_CPU_THREAD = OnnxOptions()
+
+
+class OnnxRuntime:
+    """An ONNX Runtime session, by default on one CPU thread, which does not spin while it waits."""
+
+    computes_here = True
+
+    def __init__(self, session: ort.InferenceSession, signature: Signature, memory_bytes: int = 0) -> None:
+        self.memory_bytes = memory_bytes
         self._session: Any = session
         self._signature = signature
         self._outputs = list(signature.outputs)
 
     @classmethod
-    def load(cls, path: ArtifactFile, *, sha256: str, signature: Signature) -> OnnxRuntime:
-        """Read the artifact once, so that the bytes whose digest was checked are the bytes that are loaded."""
-        try:
-            artifact = path.read_bytes()
-        except OSError as error:
-            raise LoadError(f"the artifact cannot be read: {error.strerror}") from error
-        if not hmac.compare_digest(hashlib.sha256(artifact).hexdigest(), sha256):
-            raise LoadError("the artifact on disk is not the one that was registered (sha256 differs)")
+    def load(
+        cls,
+        path: ArtifactFile,
+        *,
+        sha256: str,
+        signature: Signature,
+        options: OnnxOptions = ON_ONE_CPU_THREAD,
+    ) -> OnnxRuntime:
+        """Load what has exactly this digest and this signature. Raises LoadError."""
+        return cls.of(read_artifact(path, sha256=sha256), signature=signature, options=options)
+
+    @classmethod
+    def of(cls, artifact: bytes, *, signature: Signature, options: OnnxOptions) -> OnnxRuntime:
+        """A session of a graph whose digest was checked. Raises LoadError."""
         with tempfile.TemporaryDirectory(prefix="openclaw-no-external-data-") as empty:
-            options = ort.SessionOptions()
-            options.intra_op_num_threads = options.inter_op_num_threads = 1
-            options.log_severity_level = 4  # failures are raised, and logged here
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+            settings = ort.SessionOptions()
+            settings.intra_op_num_threads = options.threads
+            settings.inter_op_num_threads = 1
+            settings.log_severity_level = 4  # failures are raised, and logged here
+            settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
             # Tensors kept in other files would escape the digest: there is nothing to be found where ORT looks.
-            options.add_session_config_entry("session.model_external_initializers_file_folder_path", empty)
+            settings.add_session_config_entry("session.model_external_initializers_file_folder_path", empty)
             try:
-                session = ort.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
+                session = ort.InferenceSession(artifact, settings, providers=list(options.providers))
             except Exception as error:
                 raise LoadError(f"ONNX Runtime cannot load the artifact: {str(error)[:300]}") from error
+        # ONNX Runtime drops a provider that does not come up, with no more than a line in its log.
+        if missing := [name for name in options.providers if name not in session.get_providers()]:
+            raise LoadError(f"the execution provider {missing[0]} did not come up on this machine")
         _check_signature(session, signature)
-        return cls(session, signature)
+        return cls(session, signature, expected_memory_bytes(len(artifact)))
 
     def predict(self, inputs: Tensors) -> Tensors:
         feeds = {name: _text(tensor) if tensor.dtype.hasobject else tensor for name, tensor in inputs.items()}
@@ -102,34 +137,67 @@ class OnnxRuntime:
         except Exception as error:
             raise PredictError(str(error), invalid_input=False) from error
 
-    def rows_are_independent(self) -> bool:
-        """Try it: two different rows together must give what each gives alone.
+    def warm_up(self) -> None:
+        """Compute one row of made-up values, so that the first caller does not wait for what is set up lazily.
 
-        A graph may have a variable first dimension and still mix rows (a softmax over the wrong axis). Such a model is
-        never batched across callers.
+        A graph may refuse made-up values (an index out of its table), which says nothing about real ones.
         """
-        if not self._signature.rows_are_variable:
-            return False
-        generator = np.random.default_rng(0)
-        rows = [
-            {
-                name: _sample(generator, spec.datatype, spec.shape)
-                for name, spec in self._signature.inputs.items()
-            }
-            for _ in range(2)
-        ]
-        try:
-            together = self.predict({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
-            alone = [self.predict(row) for row in rows]
-        except PredictError:
-            return False
-        return all(
-            len(tensor) == 2 and all(_same(tensor[i : i + 1], alone[i][name]) for i in range(2))
-            for name, tensor in together.items()
-        )
+        with suppress(PredictError):
+            self.predict(_row(np.random.default_rng(0), self._signature))
+
+    def rows_are_independent(self) -> bool:
+        """Tried out with made-up rows."""
+        return rows_are_independent(self.predict, self._signature)
+
+    def ready(self) -> bool:
+        return True
 
     def close(self) -> None:
         self._session = None
+
+
+def read_artifact(path: ArtifactFile, *, sha256: str, most_bytes: int = MAX_ARTIFACT_BYTES) -> bytes:
+    """The artifact, read once, so that the bytes whose digest was checked are the bytes that are loaded."""
+    try:
+        artifact = path.read_bytes()
+    except OSError as error:
+        raise LoadError(f"the artifact cannot be read: {error.strerror}") from error
+    if len(artifact) > most_bytes:
+        raise LoadError(f"the artifact has {len(artifact)} bytes; this runtime takes at most {most_bytes}")
+    if not hmac.compare_digest(hashlib.sha256(artifact).hexdigest(), sha256):
+        raise LoadError("the artifact on disk is not the one that was registered (sha256 differs)")
+    return artifact
+
+
+def expected_memory_bytes(artifact_bytes: int) -> int:
+    """What a session of an artifact is counted as. An estimate by size: other threads allocate while one loads, so a
+    difference of resident memory would say little about a small model."""
+    return MEMORY_FACTOR * artifact_bytes + SESSION_BYTES
+
+
+def rows_are_independent(predict: Callable[[Tensors], Tensors], signature: Signature) -> bool:
+    """Try it: two different rows together must give what each gives alone.
+
+    A graph may have a variable first dimension and still mix rows (a softmax over the wrong axis). Such a model is
+    never batched across callers.
+    """
+    if not signature.rows_are_variable:
+        return False
+    generator = np.random.default_rng(0)
+    rows = [_row(generator, signature) for _ in range(2)]
+    try:
+        together = predict({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+        alone = [predict(row) for row in rows]
+    except PredictError:
+        return False
+    return all(
+        len(tensor) == 2 and all(_same(tensor[i : i + 1], alone[i][name]) for i in range(2))
+        for name, tensor in together.items()
+    )
+
+
+def _row(generator: np.random.Generator, signature: Signature) -> Tensors:
+    return {name: _sample(generator, spec.datatype, spec.shape) for name, spec in signature.inputs.items()}
 
 
 def _check_signature(session: ort.InferenceSession, signature: Signature) -> None:

@@ -44,6 +44,11 @@ class ArmStub:
     outputs: tuple[dict[str, Any], ...]
     weight: int = 100
     version_id: UUID = field(default_factory=uuid7)
+    format: str = "onnx"
+
+    @property
+    def size_bytes(self) -> int:
+        return self.artifact_path.stat().st_size if self.artifact_path.exists() else 0
 
 
 @dataclass(frozen=True)

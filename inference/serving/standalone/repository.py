@@ -48,9 +48,11 @@ class RepositoryArm:
     version: str
     weight: int
     artifact_path: Path
+    size_bytes: int
     sha256: str
     inputs: Tensors
     outputs: Tensors
+    format: str = "onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,10 @@ class Repository:
             if known.signature is not None and not inputs:
                 inputs, outputs = known.signature
         said = json.dumps([name, entry.version, digest, inputs, outputs])
-        return RepositoryArm(uuid5(TENANT, said), entry.version, entry.weight, path, digest, inputs, outputs)
+        size_bytes = known.state[2]
+        return RepositoryArm(
+            uuid5(TENANT, said), entry.version, entry.weight, path, size_bytes, digest, inputs, outputs
+        )
 
     def _artifact(self, path: Path, *, with_signature: bool) -> _Known:
         """Digest and signature of an artifact, from memory while the file stays as it is."""

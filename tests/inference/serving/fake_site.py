@@ -17,11 +17,12 @@ from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal, Role
 from inference.serving.application import InferenceApplication
 from inference.serving.lookups import Caller, EndpointSnapshot, Verdict
+from inference.serving.management import forbid
 from inference.serving.pool import ModelPool
 from inference.serving.predictions import Limits
 from tests.factories import onnx_models
 from tests.factories.onnx_models import EndpointStub
-from tests.inference.serving.fake_site_values import DATATYPES, EXPIRED, STRANGER, TENANT, TOKEN
+from tests.inference.serving.fake_site_values import BODY_S, DATATYPES, EXPIRED, STRANGER, TENANT, TOKEN
 
 
 class FixedLookups:
@@ -60,6 +61,10 @@ def endpoints(folder: Path) -> list[EndpointStub]:
     made: dict[str, tuple[Any, ...]] = {
         "every-type": (onnx_models.identity(folder, *DATATYPES),),
         "double": (onnx_models.affine(folder),),
+        "by-hand": (
+            onnx_models.affine(folder, factor=4.0, version="1", weight=100),
+            onnx_models.affine(folder, factor=4.5, version="2", weight=0),
+        ),
         "mixed": (onnx_models.row_mixing(folder),),
         "slow": (onnx_models.slow(folder),),
         "slow-one-by-one": (onnx_models.slow(folder, rows=1),),
@@ -81,11 +86,18 @@ def endpoints(folder: Path) -> list[EndpointStub]:
     return [EndpointStub(name, arms, tenant_id=TENANT) for name, arms in made.items()]
 
 
+async def permit(principal: Principal, endpoint: EndpointSnapshot, action: str) -> None:
+    """The caller may load and unload what "by-hand" has, and nothing else."""
+    if endpoint.name not in ("by-hand", "tampered"):
+        await forbid(principal, endpoint, action)
+
+
 _folder = Path(os.environ["OPENCLAW_FAKE_SITE"])
 _inference = InferenceApplication(
     FixedLookups(endpoints(_folder)),
     pool=ModelPool(max_queued=64),
-    limits=Limits(body_bytes=1024 * 1024, caller_in_flight=80),
+    limits=Limits(body_bytes=1024 * 1024, caller_in_flight=80, body_s=BODY_S),
+    permit=permit,
 )
 
 

@@ -20,9 +20,11 @@ from onnx import helper
 from inference.serving import pool as pool_module
 from inference.serving.datatypes import Tensors
 from inference.serving.errors import ProtocolError
-from inference.serving.pool import ModelPool
+from inference.serving.lookups import Arm
+from inference.serving.pool import NO_TRIAL, ModelPool
 from inference.serving.routing import Router
-from inference.serving.runtime import LoadError, OnnxRuntime, PredictError
+from inference.serving.runtime import LoadError, OnnxRuntime, PredictError, Runtime
+from inference.serving.runtimes import Runtimes
 from inference.serving.signature import Signature
 from tests.factories import onnx_models
 from tests.factories.onnx_models import ArmStub, EndpointStub
@@ -35,22 +37,27 @@ def load(arm: ArmStub) -> OnnxRuntime:
     return OnnxRuntime.load(arm.artifact_path, sha256=arm.sha256, signature=signature)
 
 
-class CountingRuntime(OnnxRuntime):
+class CountingLoader(Runtimes):
     """Counts loads; a load takes long enough for others to ask meanwhile."""
 
-    loads = 0
+    def __init__(self) -> None:
+        super().__init__(NO_TRIAL)
+        self.loads = 0
 
-    @classmethod
-    def load(cls, path: Path, *, sha256: str, signature: Signature) -> OnnxRuntime:
-        CountingRuntime.loads += 1
+    def load(self, arm: Arm, signature: Signature) -> Runtime:
+        self.loads += 1
         time.sleep(0.05)
-        return super().load(path, sha256=sha256, signature=signature)
+        return super().load(arm, signature)
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[ModelPool]:
-    CountingRuntime.loads = 0
-    made = ModelPool(runtime=CountingRuntime)
+def loader() -> CountingLoader:
+    return CountingLoader()
+
+
+@pytest.fixture
+async def pool(loader: CountingLoader) -> AsyncIterator[ModelPool]:
+    made = ModelPool(loader=loader)
     yield made
     await made.close()
 
@@ -146,28 +153,30 @@ def test_values_that_cannot_be_computed_are_the_callers_fault(tmp_path: Path) ->
 # --- Pool ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_version_is_loaded_once_however_many_ask(pool: ModelPool, tmp_path: Path) -> None:
+async def test_a_version_is_loaded_once_however_many_ask(
+    pool: ModelPool, loader: CountingLoader, tmp_path: Path
+) -> None:
     arm = onnx_models.affine(tmp_path)
     pool.use("e", [arm.version_id])
     answers = await asyncio.gather(*(predict(pool, arm) for _ in range(20)))
-    assert CountingRuntime.loads == 1
+    assert loader.loads == 1
     assert all(answer["y"][0, 0] == 2 for answer in answers)
 
 
 async def test_a_failed_load_is_not_repeated_at_once(
-    pool: ModelPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: ModelPool, loader: CountingLoader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arm = replace(onnx_models.affine(tmp_path), sha256="0" * 64)
     for _ in range(3):
         with pytest.raises(LoadError, match="sha256"):
             await pool.get(arm)
-    assert CountingRuntime.loads == 1
+    assert loader.loads == 1
     monkeypatch.setattr(pool_module, "RETRY_LOAD_AFTER_S", 0)
     pool._failed.clear()
     for _ in range(2):
         with pytest.raises(LoadError):
             await pool.get(arm)
-    assert CountingRuntime.loads == 3
+    assert loader.loads == 3
 
 
 async def test_a_version_stays_while_any_endpoint_uses_it(pool: ModelPool, tmp_path: Path) -> None:
