@@ -2,8 +2,9 @@
 
 Starts the whole site as `make run` does (embedded PostgreSQL and Valkey, one web process, workers, beat) in a folder of
 its own, gets a token from the token endpoint, and drives two models with wrk at 1, 16 and 64 connections. In the same
-run, turn by turn, it measures a bare granian application that answers a constant: the ceiling. wrk shares the machine's
-cores with what it measures. The figures are medians over the rounds. Exits with 1 when the floor is not held.
+run, turn by turn, it measures a bare granian application that answers a constant (the ceiling) and one that decodes the
+body and runs the model in its event loop, without any check (inline). wrk shares the machine's cores with what it
+measures. The figures are medians over the rounds. Exits with 1 when the floor is not held.
 """
 
 from __future__ import annotations
@@ -11,32 +12,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import graphs, wrk
-from openclaw_site.config import CHECKOUT, Config
-from openclaw_site.runner.services import available_services, site_environment
+from benchmarks.serving_site import bare, site
 
 FLOOR_RPS = {"tab": 1500.0, "cnn": 500.0}
 FLOOR_CONNECTIONS = (16, 64)
 FLOOR_P99_MS = 200.0
 FLOOR_WEB_RSS_MB = 300.0
-START_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -73,10 +64,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="openclaw-bench-") as name:
         folder = Path(name)
         console.print("Starting the site (in a folder of its own) and the ceiling …")
-        with _site(folder) as (url, web_pid, token), _ceiling(folder) as ceiling_url:
-            samples = _measure(
-                console, generator, folder, {"openclaw": url, "ceiling": ceiling_url}, token, arguments
-            )
+        graphs.make(folder)  # what the inline server loads
+        with (
+            site(folder) as (url, web_pid, token),
+            bare(folder, "benchmarks.ceiling:application") as ceiling_url,
+            bare(folder, "benchmarks.ceiling_inline:application") as inline_url,
+        ):
+            servers = {"openclaw": url, "inline": inline_url, "ceiling": ceiling_url}
+            samples = _measure(console, generator, folder, servers, token, arguments)
             memory = _memory(web_pid)
     rows = _rows(samples)
     _print(console, rows, memory)
@@ -101,67 +96,6 @@ def _arguments() -> argparse.Namespace:
 # --- What is measured ----------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _site(folder: Path) -> Iterator[tuple[str, int, str]]:
-    """The site's address, its web server's process id and a token of a client that may call both endpoints."""
-    port = _free_port()
-    environment = {**os.environ, "OPENCLAW_VAR": str(folder / "var"), "OPENCLAW_PORT": str(port)}
-    for inherited in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "OPENCLAW_PUBLIC_URL"):
-        environment.pop(inherited, None)
-    config = Config.from_environ(environment)
-    log = folder / "site.log"
-    with log.open("w") as stream:
-        command = [sys.executable, "-m", "openclaw_site.cli", "run", "--no-demo"]
-        runner = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=stream, stderr=stream)
-    try:
-        _wait(runner, f"{config.public_url}/health/ready", log)
-        yield config.public_url, _web_process(runner.pid), _token(folder, config)
-    finally:
-        runner.send_signal(signal.SIGINT)
-        runner.wait(60)
-
-
-def _token(folder: Path, config: Config) -> str:
-    """Seed the site and get a token for the benchmark's client, as any client gets one."""
-    with available_services(config) as addresses:
-        seeded = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "benchmarks.seed_serving", str(folder)],
-            cwd=CHECKOUT,
-            env=site_environment(config, addresses),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if seeded.returncode:
-        raise RuntimeError(f"the site could not be prepared:\n{seeded.stderr}")
-    client = json.loads(seeded.stdout.splitlines()[-1])
-    answer = httpx.post(f"{config.public_url}/o/token/", data={"grant_type": "client_credentials", **client})
-    answer.raise_for_status()
-    return str(answer.json()["access_token"])
-
-
-@contextmanager
-def _ceiling(folder: Path) -> Iterator[str]:
-    port, log = _free_port(), folder / "ceiling.log"
-    options = ["--interface=asgi", "--host=127.0.0.1", f"--port={port}", "--workers=1", "--loop=uvloop"]
-    with log.open("w") as stream:
-        command = [
-            sys.executable,
-            "-m",
-            "granian",
-            *options,
-            "--no-access-log",
-            "benchmarks.ceiling:application",
-        ]
-        server = subprocess.Popen(command, cwd=CHECKOUT, stdout=stream, stderr=stream)
-    try:
-        _wait(server, f"http://127.0.0.1:{port}/", log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(20)
-
-
 def _measure(
     console: Console,
     generator: str,
@@ -173,7 +107,7 @@ def _measure(
     """Every cell once per round, the two servers taking turns."""
     samples: dict[tuple[str, str, int], list[wrk.Sample]] = {}
     scripts = {}
-    for model in graphs.make(folder):
+    for model in graphs.make(folder)[:2]:
         body = json.dumps(model.request())
         scripts[model.name] = wrk.write_script(folder / f"{model.name}.lua", token=token, body=body)
         for url in servers.values():
@@ -272,13 +206,6 @@ def _print(console: Console, rows: list[Row], memory: list[Memory]) -> None:
 # --- Processes -----------------------------------------------------------------------------------------------------
 
 
-def _web_process(runner_pid: int) -> int:
-    for process in psutil.Process(runner_pid).children():
-        if "granian" in " ".join(process.cmdline()):
-            return process.pid
-    raise RuntimeError("the runner has no web server")
-
-
 def _memory(web_pid: int) -> list[Memory]:
     """The web server's processes, then the rest of the site's, largest first."""
     web = psutil.Process(web_pid)
@@ -299,24 +226,6 @@ def _short_name(command: str) -> str:
         if known in command:
             return f"celery {known}" if known in ("beat", "worker") else known
     return command[:40]
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(url, timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise RuntimeError(f"{url} does not answer:\n{log.read_text()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from inference.serving.datatypes import Tensors
 from inference.serving.errors import Overloaded, ProtocolError
 from inference.serving.fairness import NOBODY, Turns
 from inference.serving.pacing import Pace
-from inference.serving.statistics import ModelStatistics, RunTimes
+from inference.serving.statistics import ModelStatistics
 
 log = logging.getLogger(__name__)
 
@@ -215,17 +215,23 @@ class Batcher:
         if first.future.done():
             return []
         batch = [first]
-        self._fill(batch, until=first.queued_at + self._pace.window_s())
+        window_s = self._pace.window_s()
+        self._fill(batch, until=first.queued_at + window_s if window_s else 0.0)
         return batch
 
     def _fill(self, batch: list[Entry], *, until: float = 0.0) -> None:
         """Add what is queued and fits, and what comes before `until` (on `time.monotonic`'s clock)."""
         if not self._pace.batchable or self._held is not None:
             return
+        if not until and self._queue.empty():
+            return
         rows, cap, form = sum(entry.rows for entry in batch), self._pace.row_cap(), batch[0].form
         while rows < cap:
+            # This thread alone takes entries out, so what is there stays there.
+            if self._queue.empty() and not until:
+                return
             try:
-                entry = self._next(until)
+                entry = self._queue.get(timeout=max(until - time.monotonic(), 0) if until else None)
             except Empty:
                 return
             if entry is None:
@@ -238,15 +244,6 @@ class Batcher:
                 return
             batch.append(entry)
             rows += entry.rows
-
-    def _next(self, until: float) -> Entry | None:
-        try:
-            return self._queue.get_nowait()
-        except Empty:
-            remaining_s = until - time.monotonic() if until else 0.0
-            if remaining_s <= 0:
-                raise
-            return self._queue.get(timeout=remaining_s)
 
     def _run_in_turn(self, batch: list[Entry]) -> list[Tensors | Exception]:
         if self._turns is None:
@@ -263,12 +260,11 @@ class Batcher:
     def _run(self, batch: list[Entry]) -> list[Tensors | Exception]:
         if len(batch) == 1:
             return [self._run_alone(batch[0])]
-        rows, started = sum(entry.rows for entry in batch), time.perf_counter_ns()
+        rows, began = sum(entry.rows for entry in batch), time.perf_counter_ns()
         inputs = {name: np.concatenate([entry.inputs[name] for entry in batch]) for name in batch[0].inputs}
-        times = RunTimes(input_ns=time.perf_counter_ns() - started)
-        waited_ns = self._waited_ns(batch)
+        now, input_ns = time.monotonic(), time.perf_counter_ns() - began
         try:
-            outputs = self._timed(inputs, rows, times)
+            outputs, infer_ns = self._timed(inputs, rows)
         except Overloaded as error:
             return [self._failure(entry, error) for entry in batch]
         except Exception:  # noqa: BLE001  whatever the runtime raised
@@ -281,43 +277,43 @@ class Batcher:
             self._pace.batchable = False
             return [self._run_alone(entry) for entry in batch]
         answers: list[Tensors | Exception] = []
-        start, started = 0, time.perf_counter_ns()
+        start, began = 0, time.perf_counter_ns()
         for entry in batch:
             end = start + entry.rows
             answers.append({name: tensor[start:end] for name, tensor in outputs.items()})
             start = end
-        times.output_ns = time.perf_counter_ns() - started
-        self._count(rows, len(batch), waited_ns, times)
+        self.statistics.ran(
+            rows=rows,
+            requests=len(batch),
+            waited_ns=int(1e9 * (len(batch) * now - sum(entry.queued_at for entry in batch))),
+            input_ns=input_ns,
+            infer_ns=infer_ns,
+            output_ns=time.perf_counter_ns() - began,
+        )
+        metrics.BATCH_ROWS.observe(rows)
         return answers
 
     def _run_alone(self, entry: Entry) -> Tensors | Exception:
-        times, waited_ns = RunTimes(), self._waited_ns([entry])
+        waited_ns = int(1e9 * (time.monotonic() - entry.queued_at))
         try:
-            outputs = self._timed(entry.inputs, entry.rows, times)
+            outputs, infer_ns = self._timed(entry.inputs, entry.rows)
         except Exception as error:  # noqa: BLE001  it is the caller's answer, not this thread's end
             return self._failure(entry, error)
-        self._count(entry.rows, 1, waited_ns, times)
+        self.statistics.ran(rows=entry.rows, requests=1, waited_ns=waited_ns, infer_ns=infer_ns)
+        metrics.BATCH_ROWS.observe(entry.rows)
         return outputs
 
-    def _timed(self, inputs: Tensors, rows: int, times: RunTimes) -> Tensors:
-        started = time.perf_counter_ns()
+    def _timed(self, inputs: Tensors, rows: int) -> tuple[Tensors, int]:
+        """The outputs, and the nanoseconds that they took."""
+        began = time.perf_counter_ns()
         outputs = self._predict(inputs)
-        times.infer_ns = time.perf_counter_ns() - started
-        self._pace.ran(rows, times.infer_ns / 1e9)
-        return outputs
-
-    def _count(self, rows: int, requests: int, waited_ns: int, times: RunTimes) -> None:
-        self.statistics.ran(rows=rows, requests=requests, waited_ns=waited_ns, times=times)
-        metrics.BATCH_ROWS.observe(rows)
+        ended = time.perf_counter_ns()
+        self._pace.ran(rows, (ended - began) / 1e9, ended / 1e9)
+        return outputs, ended - began
 
     def _failure(self, entry: Entry, error: Exception) -> Exception:
-        self.statistics.failed(self._waited_ns([entry]))
+        self.statistics.failed(int(1e9 * (time.monotonic() - entry.queued_at)))
         return error
-
-    @staticmethod
-    def _waited_ns(batch: list[Entry]) -> int:
-        now = time.monotonic()
-        return sum(int(1e9 * (now - entry.queued_at)) for entry in batch)
 
 
 async def _watch(entry: Entry, gone: Gone) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -64,15 +63,15 @@ class Turns:
         return False
 
     def leave(self, tenant: UUID, seconds: float, *, had_turn: bool) -> None:
-        """Charge the tenant for what it used, and hand the turn on."""
+        """Hand the turn on, and charge the tenant for what it used. While nobody waits, nobody is charged."""
         with self._lock:
+            if not self._waiting:
+                self._free += had_turn
+                return
             if len(self._used) > MAX_TENANTS:
                 self._used.clear()
             self._used[tenant] = max(self._used.get(tenant, 0.0), self._now) + seconds
             if not had_turn:
-                return
-            if not self._waiting:
-                self._free += 1
                 return
             following = min(self._waiting, key=lambda one: (self._start(one.tenant), one.number))
             self._now = max(self._now, self._start(following.tenant))
@@ -93,7 +92,7 @@ class Shares:
     def __init__(self, *, total: int, per_tenant: int) -> None:
         self._total = total
         self._per_tenant = per_tenant
-        self._under_way: Counter[UUID] = Counter()
+        self._under_way: dict[UUID, int] = {}
         self._sum = 0
 
     def __len__(self) -> int:
@@ -101,7 +100,7 @@ class Shares:
 
     def enter(self, tenant: UUID) -> None:
         """Count one more. Raises Overloaded: 429 where the organisation itself is the cause, else 503."""
-        own = self._under_way[tenant]
+        own = self._under_way.get(tenant, 0)
         if own >= self._per_tenant:
             raise Overloaded(
                 f"your organisation has {own} requests under way, which is the most allowed", status=429

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 # The weight of what is known already, per run: about the last twenty runs count.
 KEEP = 0.95
 LEARNT_AFTER_RUNS = 8
+# Runs that end sooner than this after one that was learnt from teach nothing new, and cost what they say.
+TEACH_EVERY_S = 0.001
 # A single run that took longer than this many times what was expected says more about the machine than the model.
 OUTLIER = 4.0
 
@@ -39,6 +41,8 @@ class Pace:
     _rows2: float = 0.0
     _seconds: float = 0.0
     _rows_seconds: float = 0.0
+    _cap: int = 0
+    _taught_at: float = -math.inf
     _last_arrival: float = -math.inf
     _gap_s: float = MAX_GAP_S
     _standing_since: float = math.inf
@@ -48,8 +52,11 @@ class Pace:
         """Whether enough runs were seen to say anything."""
         return self._runs >= LEARNT_AFTER_RUNS
 
-    def ran(self, rows: int, seconds: float) -> None:
-        """Learn from one run. Called from the model's thread."""
+    def ran(self, rows: int, seconds: float, now: float) -> None:
+        """Learn from one run that ended `now`, on any steady clock. Called from the model's thread."""
+        if now - self._taught_at < TEACH_EVERY_S and self.learnt:
+            return
+        self._taught_at = now
         if self.learnt:
             seconds = min(seconds, OUTLIER * max(self.fixed_s + rows * self.per_row_s, 1e-6))
         self._runs += 1
@@ -67,24 +74,24 @@ class Pace:
         )
         slope = min(max(slope, 0.0), most)
         self.per_row_s, self.fixed_s = slope, mean_seconds - slope * mean_rows
+        self._cap = self._learnt_cap()
 
     def arrived(self, now: float) -> None:
         """A request came. `now` is on `time.monotonic`'s clock."""
+        if self.fixed_s < WORTH_WAITING_S:
+            return
         self._gap_s += 0.1 * (min(now - self._last_arrival, MAX_GAP_S) - self._gap_s)
         self._last_arrival = now
 
     def row_cap(self) -> int:
         """How many rows to put together, so that one run takes at most half of the objective."""
-        if not self.learnt or self.per_row_s <= 0:
-            return self.max_rows
-        within = int((self.objective_s / 2 - self.fixed_s) / self.per_row_s)
-        return min(max(within, 1), self.max_rows)
+        return self._cap or self.max_rows
 
     def wait_s(self, *, rows: int, requests: int) -> float:
         """How long what is ahead in the queue will take. 0 while that is not known."""
-        if not self.learnt or not requests:
+        if not requests or self._runs < LEARNT_AFTER_RUNS:
             return 0.0
-        runs = math.ceil(rows / self.row_cap()) if self.batchable else requests
+        runs = -(-rows // (self._cap or self.max_rows)) if self.batchable else requests
         return runs * self.fixed_s + rows * self.per_row_s
 
     def overloaded(self, now: float, wait_s: float) -> bool:
@@ -98,7 +105,13 @@ class Pace:
     def window_s(self) -> float:
         """How long the oldest request may wait for company: nothing, unless a run's fixed cost is high and another
         request is to be expected within the window."""
-        if not self.learnt or self.fixed_s < WORTH_WAITING_S:
+        if self.fixed_s < WORTH_WAITING_S or not self.learnt:
             return 0.0
         window = min(self.fixed_s / 2, self.objective_s / 10)
         return window if window >= self._gap_s else 0.0
+
+    def _learnt_cap(self) -> int:
+        if not self.learnt or self.per_row_s <= 0:
+            return 0
+        within = int((self.objective_s / 2 - self.fixed_s) / self.per_row_s)
+        return min(max(within, 1), self.max_rows)

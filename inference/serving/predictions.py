@@ -17,11 +17,11 @@ from inference.serving.errors import Overloaded, ProtocolError
 from inference.serving.fairness import Shares
 from inference.serving.http import (
     BINARY,
+    BodyReader,
     Receive,
     RequestHeaders,
     Send,
     discard_body,
-    read_body,
     respond,
     respond_error,
     wait_for_disconnect,
@@ -88,6 +88,7 @@ class Predictor:
         self._outcomes = outcomes
         self._limits = limits
         self._shadows = Shadows(router, outcomes)
+        self._bodies = BodyReader(limit=limits.body_bytes, timeout_s=limits.body_s)
         self._shares = Shares(total=limits.in_flight, per_tenant=limits.tenant_in_flight)
 
     async def answer(self, prediction: Prediction, receive: Receive, send: Send) -> None:
@@ -126,7 +127,7 @@ class Predictor:
     async def _compute(self, prediction: Prediction, receive: Receive) -> tuple[bytes, int | None]:
         """The answer's body, and the size of its JSON part when binary tensors follow."""
         headers = prediction.headers
-        body = await read_body(receive, headers, limit=self._limits.body_bytes, timeout_s=self._limits.body_s)
+        body = await self._bodies.read(receive, headers)
         prediction.bytes_in = len(body)
         request = parse_request(body, headers.json_length)
         prediction.request_id = request.id or headers.request_id.decode("latin-1")

@@ -127,7 +127,6 @@ def test_a_version_that_is_not_as_declared_is_refused(served: str, tmp_path: Pat
         (b'{"url": "https://user:word@h", "model": "m"}', "nothing more"),
         (b'{"url": "https://h/path", "model": "m"}', "nothing more"),
         (b'{"url": "https://h?x=1", "model": "m"}', "nothing more"),
-    
         (b'{"url": 7, "model": "m"}', "nothing more"),
     ],
 )
