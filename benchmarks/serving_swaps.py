@@ -2,8 +2,8 @@
 
 In this process, without a server: clients ask without a pause while the endpoint changes from one version to the other
 and back. Each swap is over when the new version answers and the old one is unloaded. Memory is compared after the first
-tenth of the swaps and at the end, after 25,000 requests, so that what is set up once does not count. Exits with 1 when a
-request failed or memory grew by a hundredth.
+tenth of the swaps and at the end, after 25,000 requests, so that what is set up once does not count. Exits with 1 when
+a request failed or memory grew by a hundredth.
 """
 
 from __future__ import annotations
