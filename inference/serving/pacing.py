@@ -95,9 +95,13 @@ class Pace:
         return runs * self.fixed_s + rows * self.per_row_s
 
     def overloaded(self, now: float, wait_s: float) -> bool:
-        """Whether a queue that is longer than the objective has been standing for a while."""
+        """Whether a request would join a queue that is longer than the objective and has been for a while.
+
+        What stands is over only when the queue has come down to half of the objective.
+        """
         if wait_s <= self.objective_s:
-            self._standing_since = math.inf
+            if wait_s <= self.objective_s / 2:
+                self._standing_since = math.inf
             return False
         self._standing_since = min(self._standing_since, now)
         return now - self._standing_since >= STANDING_S

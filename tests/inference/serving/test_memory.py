@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from inference.serving import metrics
+from inference.serving.application import InferenceApplication
 from inference.serving.errors import Overloaded
+from inference.serving.lookups import CachedLookups
 from inference.serving.pool import ModelPool, NoRoom
 from inference.serving.routing import Router
 from inference.serving.runtime import LoadError, expected_memory_bytes
@@ -127,4 +130,11 @@ async def test_release_lets_the_next_request_load_anew(tmp_path: Path) -> None:
     assert not pool.release(arm.version_id)
     assert await ask(router, endpoint) == 2
     assert pool.loaded(arm.version_id) is not before
+    await pool.close()
+
+
+async def test_an_application_serves_from_the_pool_it_was_given() -> None:
+    """An empty pool has no length, which must not make it count as none."""
+    pool = ModelPool()
+    assert InferenceApplication(CachedLookups(Mock()), pool=pool)._pool is pool
     await pool.close()

@@ -42,7 +42,7 @@ def tensors(draw: st.DrawFn, datatype: str, rows: int) -> np.ndarray[Any, Any]:
 
 @given(data=st.data(), rows=st.integers(1, 6), ordered=st.randoms())
 @settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 def test_what_goes_in_comes_out(
     client: InferenceServerClient, data: st.DataObject, rows: int, ordered: Any
