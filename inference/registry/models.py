@@ -42,6 +42,7 @@ class ModelVersion(TenantModel):
     class Format(models.TextChoices):
         ONNX = "onnx", "ONNX"
         SAFETENSORS = "safetensors", "safetensors"
+        REMOTE = "remote", _("on another server")
 
     class State(models.TextChoices):
         REGISTERED = "registered", _("registered")

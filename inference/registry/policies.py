@@ -15,6 +15,13 @@ register(
         scopes=frozenset({"tenant:manage"}),
         groups=frozenset({"administer"}),
     ),
+    # It sends data to another server, and whoever answers there answers in the version's name.
+    ActionRule(
+        "registry.version.register_remote",
+        roles=frozenset({Role.TENANT_ADMIN, Role.SYSTEM}),
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
     ActionRule(
         "registry.version.evaluate",
         roles=KEEPERS,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,7 @@ from inference.registry.states import VERSION_STATES
 
 State = ModelVersion.State
 # The formats that a serving runtime loads; the others are kept for training and compression.
-SERVABLE = frozenset({ModelVersion.Format.ONNX})
+SERVABLE = frozenset({ModelVersion.Format.ONNX, ModelVersion.Format.REMOTE})
 
 RetirementGuard = Callable[[ModelVersion], str]
 _guards: list[RetirementGuard] = []
@@ -65,6 +67,79 @@ def register_model_version(
     Idempotent: the same version with the same bytes and signature is returned as it is. Raises Conflict when the
     version exists with other ones, InvalidInput when a name, format or signature is not acceptable.
     """
+    if format == ModelVersion.Format.REMOTE:
+        raise InvalidInput(
+            _("A version on another server cannot come as a file."),
+            hint=_("The operator registers it: openclaw manage register_remote_model."),
+        )
+    return _register(
+        principal=principal,
+        model_name=model_name,
+        version=version,
+        artifact=artifact,
+        format=format,
+        inputs=inputs,
+        outputs=outputs,
+        card=card,
+        source=source,
+        labels=labels,
+        metrics=metrics,
+        expected_sha256=expected_sha256,
+        trained_on=trained_on,
+    )
+
+
+def register_remote_version(
+    *,
+    principal: Principal,
+    model_name: str,
+    version: str,
+    descriptor: dict[str, Any],
+    inputs: list[dict[str, Any]],
+    outputs: list[dict[str, Any]],
+    card: str,
+    labels: list[str],
+) -> ModelVersion:
+    """Register a version that another inference server computes; its artifact is the `descriptor`, as JSON.
+
+    Never reached by what a partner uploads. Which servers may be named is the operator's list, which is asked again at
+    every load. Otherwise as `register_model_version`.
+    """
+    require(principal, "registry.version.register_remote")
+    raw = json.dumps(descriptor, sort_keys=True).encode()
+    with tempfile.TemporaryDirectory(prefix="openclaw-remote-") as folder:
+        artifact = Path(folder) / "descriptor.json"
+        artifact.write_bytes(raw)
+        return _register(
+            principal=principal,
+            model_name=model_name,
+            version=version,
+            artifact=artifact,
+            format=ModelVersion.Format.REMOTE,
+            inputs=inputs,
+            outputs=outputs,
+            card=card,
+            source=ObjectRef(type="registry.remote", id=str(descriptor["model"])[:100]),
+            labels=labels,
+        )
+
+
+def _register(
+    *,
+    principal: Principal,
+    model_name: str,
+    version: str,
+    artifact: Path,
+    format: str,
+    inputs: list[dict[str, Any]],
+    outputs: list[dict[str, Any]],
+    card: str,
+    source: ObjectRef,
+    labels: list[str],
+    metrics: dict[str, Any] | None = None,
+    expected_sha256: str = "",
+    trained_on: Sequence[ObjectRef] = (),
+) -> ModelVersion:
     require(principal, "registry.version.register")
     tenant_id = principal.tenant_id
     if tenant_id is None:

@@ -30,9 +30,9 @@ from inference.serving.http import (
     respond_json,
 )
 from inference.serving.lookups import Caller, Ear, EndpointSnapshot, Lookups
-from inference.serving.management import Permit, forbid
 from inference.serving.outcomes import OutcomeLog
 from inference.serving.pauses import shorten_collector_pauses
+from inference.serving.permits import Permit, forbid
 from inference.serving.pool import ModelPool
 from inference.serving.predictions import Limits, Prediction, Predictor
 from inference.serving.referrals import Refer

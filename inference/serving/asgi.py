@@ -11,7 +11,7 @@ from inference.serving.listener import Listener
 from inference.serving.lookups import CachedLookups, Lookups
 from inference.serving.options import ServingOptions
 from inference.serving.outcomes import OutcomeLog
-from inference.serving.permits import permit
+from inference.serving.permitting import permit
 from inference.serving.pool import ModelPool
 from inference.serving.predictions import Limits
 from inference.serving.proofs import Proofs

@@ -1,48 +1,21 @@
-"""Who may load and unload models by hand, by the policy decision point."""
+"""Loading and unloading by hand (the protocol's model repository extension): who is asked whether somebody may."""
 
 from __future__ import annotations
 
-import asyncio
+from typing import Protocol
 
-from django.db import close_old_connections, transaction
-
-from governance.access.decisions import decide
-from governance.access.services import record_refusal
-from governance.audit.services import record
-from governance.errors import AccessDenied
 from governance.principals import Principal
-from governance.refs import ObjectRef
-from governance.tenants.context import tenant_context
 from inference.serving.errors import ProtocolError
 from inference.serving.lookups import EndpointSnapshot
 
 
-async def permit(principal: Principal, endpoint: EndpointSnapshot, action: str) -> None:
-    """`management.Permit` that decides and records. Not remembered: it is asked for rarely."""
-    await asyncio.to_thread(_decide_and_record, principal, endpoint, action)
+class Permit(Protocol):
+    """Asks whether a principal may `load` or `unload` an endpoint's models, and records that they do."""
+
+    async def __call__(self, principal: Principal, endpoint: EndpointSnapshot, action: str) -> None:
+        """Raises ProtocolError (403)."""
 
 
-def _decide_and_record(principal: Principal, endpoint: EndpointSnapshot, action: str) -> None:
-    close_old_connections()
-    try:
-        target = ObjectRef("rollouts.endpoint", str(endpoint.id), label=endpoint.name)
-        name = f"serving.model.{action}"
-        with tenant_context(endpoint.tenant_id), transaction.atomic():
-            decision = decide(principal, name, target, tenant_id=endpoint.tenant_id, enforced=True)
-            # Duties of a yes (a second person, a fresh sign-in) cannot be fulfilled on this route.
-            allowed = decision.allow and not decision.obligations
-            if allowed:
-                record(
-                    principal=principal,
-                    action=name,
-                    target=target,
-                    tenant_id=endpoint.tenant_id,
-                    details={"versions": [arm.version for arm in endpoint.arms]},
-                )
-        if not allowed:
-            if not decision.allow:
-                record_refusal(AccessDenied("", decision=decision))
-            reasons = "; ".join(decision.reasons)
-            raise ProtocolError(403, f'you may not {action} the models of "{endpoint.name}": {reasons}')
-    finally:
-        close_old_connections()
+async def forbid(principal: Principal, endpoint: EndpointSnapshot, action: str) -> None:
+    """`Permit` of an application without a decision point: nobody may."""
+    raise ProtocolError(403, f"models cannot be made to {action} here; they load at their first request")

@@ -119,6 +119,26 @@ class RemoteRuntime:
             raise
         return runtime
 
+    @classmethod
+    def describe(cls, descriptor: Descriptor, options: RemoteOptions) -> tuple[list[Any], list[Any]]:
+        """What a server says that a version takes and gives. Raises LoadError; ValueError where it may not be asked."""
+        descriptor.check_allowed(options)
+        runtime = cls(descriptor, Signature({}, {}), options)
+        try:
+            status, _none, answer = runtime._call("GET", descriptor.path, timeout_s=READY_TIMEOUT_S)
+            metadata = orjson.loads(answer) if status == 200 else {}
+            tensors = [
+                [{key: tensor[key] for key in ("name", "datatype", "shape")} for tensor in metadata[kind]]
+                for kind in ("inputs", "outputs")
+            ]
+        except Overloaded as error:
+            raise LoadError(error.message) from error
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise LoadError(f"{descriptor.host} does not describe {descriptor.path}") from error
+        finally:
+            runtime.close()
+        return tensors[0], tensors[1]
+
     def predict(self, inputs: Tensors) -> Tensors:
         """Ask the server. Raises PredictError, and Overloaded where it does not answer or refuses us."""
         content, length = self._request(inputs)

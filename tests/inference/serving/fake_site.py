@@ -17,7 +17,7 @@ from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal, Role
 from inference.serving.application import InferenceApplication
 from inference.serving.lookups import Caller, EndpointSnapshot, Verdict
-from inference.serving.management import forbid
+from inference.serving.permits import forbid
 from inference.serving.pool import ModelPool
 from inference.serving.predictions import Limits
 from tests.factories import onnx_models
