@@ -9,7 +9,7 @@ AREAS := governance inference skills marketplace openclaw_site
 SOURCES := $(AREAS) tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run start stop status demo test check format bench-serving bench-access bench-rollouts messages schema controls permissions query-counts lock clean
+.PHONY: help run start stop status demo test check format bench-serving bench-serving-more bench-access bench-rollouts messages schema controls permissions query-counts lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ query-counts: $(STAMP) ## write the query counts of every page anew after a want
 
 bench-serving: $(STAMP) ## requests per second and latency of /v2, against a bare ASGI server (needs wrk)
 	@$(BIN)/python -m benchmarks.serving
+
+bench-serving-more: $(STAMP) ## open loop and overload, what each check adds, 1,000 hot swaps, what isolation costs
+	@for part in open checks swaps isolation; do $(BIN)/python -m benchmarks.serving_$$part || exit 1; done
 
 bench-access: $(STAMP) ## what decisions, revocation, audit, envelopes and row security cost
 	@$(BIN)/python -m benchmarks.access

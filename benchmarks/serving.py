@@ -198,6 +198,13 @@ def _print(console: Console, rows: list[Row], memory: list[Memory]) -> None:
     for process in memory:
         table.add_row(process.process, f"{process.rss_mb:.0f}", f"{process.pss_mb:.0f}")
     console.print(table)
+    by_cell = {(row.server, row.model, row.connections): row.rps for row in rows}
+    for (server, model, connections), rps in by_cell.items():
+        if server == "openclaw":
+            share = rps / by_cell["inline", model, connections]
+            console.print(
+                f"{model} at {connections} connections: {share:.2f} of the inline server without checks"
+            )
     console.print(
         f"{os.cpu_count()} cores, shared with wrk; medians of the rounds; closed loop, so not open-load p99."
     )
