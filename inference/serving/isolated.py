@@ -139,6 +139,11 @@ class Child:
             raise ChildGone("it did not answer in time and was ended") from None
         except framing.Hangup:
             raise ChildGone(self.end()) from None
+        except (KeyError, TypeError, ValueError) as error:
+            # Whoever took the child over can say anything; it is not listened to any longer.
+            self._process.kill()
+            self.end()
+            raise ChildGone("it said something that no child says") from error
 
 
 class IsolatedRuntime:

@@ -146,6 +146,21 @@ def test_a_run_without_an_end_is_ended(tmp_path: Path) -> None:
     runtime.close()
 
 
+@pytest.mark.parametrize("nonsense", [ValueError("no JSON"), KeyError("z"), TypeError("7")])
+def test_a_child_that_talks_nonsense_is_ended(
+    doubler: IsolatedRuntime, monkeypatch: pytest.MonkeyPatch, nonsense: Exception
+) -> None:
+    def receive(*_arguments: Any) -> Any:
+        raise nonsense
+
+    pid = doubler.pid
+    assert pid is not None
+    monkeypatch.setattr(isolated.framing, "receive", receive)
+    with pytest.raises(Overloaded):
+        doubler.predict(X)
+    assert not psutil.pid_exists(pid)
+
+
 def test_an_artifact_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:
     arm = onnx_models.affine(tmp_path)
     arm.artifact_path.write_bytes(b"changed")
