@@ -24,15 +24,16 @@ def endpoint(org, principal_for):
 
 
 def recorded(org, action):
+    """The decisions in the audit log about this action, with the endpoint that each is about."""
     with tenant_context(org.id), transaction.atomic():
-        return list(AuditEntry.objects.filter(action=action).values_list("target_id", flat=True))
+        return list(AuditEntry.objects.filter(action=action).values_list("decision", "target_id"))
 
 
 @pytest.mark.parametrize("action", ["load", "unload"])
 @pytest.mark.parametrize("role", [Role.TENANT_ADMIN, Role.DATA_SCIENTIST])
 def test_who_keeps_endpoints_may(org, principal_for, endpoint, role, action):
     _decide_and_record(principal_for(org, role), endpoint, action)
-    assert recorded(org, f"serving.model.{action}") == [str(endpoint.id)]
+    assert recorded(org, f"serving.model.{action}") == [("allow", str(endpoint.id))]
 
 
 @pytest.mark.parametrize("role", [Role.DEVELOPER, Role.SERVICE, Role.REVIEWER])
@@ -40,7 +41,7 @@ def test_everybody_else_may_not(org, principal_for, endpoint, role):
     with pytest.raises(ProtocolError, match="you may not unload") as caught:
         _decide_and_record(principal_for(org, role), endpoint, "unload")
     assert caught.value.status == 403
-    assert recorded(org, "serving.model.unload") == []
+    assert recorded(org, "serving.model.unload") == [("deny", str(endpoint.id))]
 
 
 def test_another_tenants_administrator_may_not(other_org, principal_for, endpoint):

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
 from governance.errors import DomainError
 from governance.principals import SYSTEM
@@ -52,7 +53,7 @@ class Command(BaseCommand):
             inputs, outputs = RemoteRuntime.describe(parsed, allowed)
         except (LoadError, ValueError) as error:
             raise CommandError(str(error)) from error
-        with platform_scope():
+        with platform_scope(), transaction.atomic():
             tenant = Tenant.objects.filter(slug=options["tenant"]).first()
         if tenant is None:
             raise CommandError(f"There is no tenant {options['tenant']}.")
