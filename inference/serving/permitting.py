@@ -16,6 +16,8 @@ from governance.tenants.context import tenant_context
 from inference.serving.errors import ProtocolError
 from inference.serving.lookups import EndpointSnapshot
 
+ACTIONS = {"load": "serving.model.load", "unload": "serving.model.unload"}
+
 
 async def permit(principal: Principal, endpoint: EndpointSnapshot, action: str) -> None:
     """`permits.Permit` that decides and records. Not remembered: it is asked for rarely."""
@@ -26,7 +28,7 @@ def _decide_and_record(principal: Principal, endpoint: EndpointSnapshot, action:
     close_old_connections()
     try:
         target = ObjectRef("rollouts.endpoint", str(endpoint.id), label=endpoint.name)
-        name = f"serving.model.{action}"
+        name = ACTIONS[action]
         with tenant_context(endpoint.tenant_id), transaction.atomic():
             decision = decide(principal, name, target, tenant_id=endpoint.tenant_id, enforced=True)
             # Duties of a yes (a second person, a fresh sign-in) cannot be fulfilled on this route.

@@ -71,4 +71,5 @@ class Command(BaseCommand):
                 )
         except DomainError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{version} is {version.state}: {parsed.host}{parsed.path}")
+        name = f"{options['model']} {version.version}"
+        self.stdout.write(f"{name} is {version.state}: {parsed.host}{parsed.path}")
