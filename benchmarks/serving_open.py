@@ -27,7 +27,7 @@ def main() -> int:
     )
     parser.add_argument("--rate", type=float, default=500, help="requests per second (default: 500)")
     parser.add_argument("--seconds", type=float, default=10, help="per cell (default: 10)")
-    parser.add_argument("--objective-ms", type=int, default=120, help="of the overloaded site (default: 120)")
+    parser.add_argument("--objective-ms", type=int, default=60, help="of the overloaded site (default: 60)")
     arguments = parser.parse_args()
     console = Console(highlight=False, width=110)
     with tempfile.TemporaryDirectory(prefix="openclaw-bench-") as name:
