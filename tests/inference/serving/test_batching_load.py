@@ -45,7 +45,8 @@ async def test_a_thousand_cancellations_leave_nothing_behind() -> None:
         assert batcher.depth == batcher._pending_rows == 0
         del calls, answers
         gc.collect()
-        assert not [entry for entry in gc.get_objects() if isinstance(entry, Entry) and entry.rows == 1][2:]
+        # By type and not isinstance: that would wake up every lazy object of the process.
+        assert sum(type(thing) is Entry for thing in gc.get_objects()) < 10
 
 
 async def test_cancelled_watchers_end() -> None:
