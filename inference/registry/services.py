@@ -86,6 +86,7 @@ def register_model_version(
         metrics=metrics,
         expected_sha256=expected_sha256,
         trained_on=trained_on,
+        approval=approval,
     )
 
 
@@ -139,6 +140,7 @@ def _register(
     metrics: dict[str, Any] | None = None,
     expected_sha256: str = "",
     trained_on: Sequence[ObjectRef] = (),
+    approval: ObjectRef | None = None,
 ) -> ModelVersion:
     require(principal, "registry.version.register")
     tenant_id = principal.tenant_id

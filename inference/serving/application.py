@@ -233,12 +233,12 @@ class InferenceApplication:
     async def _is_ready(self, endpoint: EndpointSnapshot, version: str) -> bool:
         """Whether a request would be answered: the model is loaded, and loaded now if it was not, and would compute."""
         try:
-            _routed, model = await self._router.pick(self._router.route(endpoint), version=version)
+            choice = await self._router.pick(self._router.route(endpoint), version=version)
         except ProtocolError as error:
             if error.status != 503:
                 raise
             return False
-        return await asyncio.to_thread(model.runtime.ready)
+        return await asyncio.to_thread(choice.model.runtime.ready)
 
     async def _manage(self, scope: Scope, receive: Receive, send: Send, name: str, action: str) -> None:
         """Load or unload the versions of an endpoint in this process.
@@ -248,8 +248,9 @@ class InferenceApplication:
         the site, and the registry, are not touched by either.
         """
         await discard_body(receive, limit=self._limits.body_bytes)
-        caller, endpoint, _duties = await self._admit(scope, RequestHeaders.of(scope), name)
-        await self._permit(caller.principal, endpoint, action)
+        admission = await self._admit(scope, RequestHeaders.of(scope), name)
+        endpoint = admission.endpoint
+        await self._permit(admission.caller.principal, endpoint, action)
         if action == "load":
             route = self._router.route(endpoint)
             for version in route.by_version:

@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import UUID, uuid5
 
+from inference.serving.lookups import CohortRule, ShadowRule
 from inference.serving.standalone.graph import signature_of
 from inference.serving.standalone.manifest import (
     FILES,
@@ -63,6 +64,8 @@ class RepositoryEndpoint:
     arms: tuple[RepositoryArm, ...]
     id: UUID
     tenant_id: UUID = TENANT
+    cohorts: tuple[CohortRule, ...] = ()
+    shadows: tuple[ShadowRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
