@@ -293,6 +293,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_NAME_OVERRIDES": {
+        "MembershipRole": "governance.access.people_api.GIVEN_ROLES",
         "PersonRole": "governance.identity.models.PEOPLE_ROLES",
         "ApprovalState": "governance.ethics.models.Approval.State",
         "PolicyVersionState": "governance.policies.models.PolicyVersion.State",

@@ -35,10 +35,10 @@ class DecisionModelAdmin(ModelAdmin):
     actions: ClassVar[Any] = None
 
     def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        return decide(principal_of(request), self.view_action, obj).allow
+        return self._may(request, self.view_action, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return bool(self.add_action) and decide(principal_of(request), self.add_action).allow
+        return bool(self.add_action) and self._may(request, self.add_action)
 
     def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
@@ -48,6 +48,16 @@ class DecisionModelAdmin(ModelAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
+
+    def _may(self, request: HttpRequest, action: str, obj: models.Model | None = None) -> bool:
+        """Asked once a request. On a page of this model's own the answer is obeyed; elsewhere it only shows a link."""
+        decided: dict[Any, bool] = request.__dict__.setdefault("_console_decisions", {})
+        key = action, obj.pk if obj is not None else None
+        if key not in decided:
+            page = getattr(request.resolver_match, "func", None)
+            own = getattr(page, "model_admin", None) is self
+            decided[key] = decide(principal_of(request), action, obj, enforced=own).allow
+        return decided[key]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Row security shows a tenant what is published as well; the console lists what is the tenant's own."""

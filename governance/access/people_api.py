@@ -19,8 +19,10 @@ from governance.errors import NotFound
 from governance.principals import Role
 from governance.tenants.models import Membership, Tenant, User
 
+GIVEN_ROLES = sorted(role.value for role in Role if role is not Role.SYSTEM)
 
-class ReasonSerializer(serializers.Serializer[Any]):
+
+class AccountReasonSerializer(serializers.Serializer[Any]):
     """Why; it is kept in the audit log."""
 
     reason = serializers.CharField(max_length=2000)
@@ -55,7 +57,7 @@ class TenantViewSet(viewsets.ReadOnlyModelViewSet[Tenant]):
             return rows
         return rows.filter(pk=principal.tenant_id) if principal.tenant_id else rows.none()
 
-    @extend_schema(request=ReasonSerializer, responses=TenantSerializer)
+    @extend_schema(request=AccountReasonSerializer, responses=TenantSerializer)
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, pk: str) -> Response:
         """Stop everything that the tenant's people and programs do, within a second."""
@@ -65,7 +67,7 @@ class TenantViewSet(viewsets.ReadOnlyModelViewSet[Tenant]):
         )
         return Response(TenantSerializer(tenant).data)
 
-    @extend_schema(request=ReasonSerializer, responses=TenantSerializer)
+    @extend_schema(request=AccountReasonSerializer, responses=TenantSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
         """Let a suspended tenant work again."""
@@ -101,13 +103,13 @@ class PersonViewSet(viewsets.ReadOnlyModelViewSet[User]):
     def get_queryset(self) -> QuerySet[User]:
         return visible_people(principal_of(self.request))
 
-    @extend_schema(request=ReasonSerializer, responses=PersonSerializer)
+    @extend_schema(request=AccountReasonSerializer, responses=PersonSerializer)
     @action(detail=True, methods=["post"])
     def disable(self, request: Request, pk: str) -> Response:
         """Disable the account: its sessions and tokens end within a second, for good."""
         return self._set_active(request, active=False)
 
-    @extend_schema(request=ReasonSerializer, responses=PersonSerializer)
+    @extend_schema(request=AccountReasonSerializer, responses=PersonSerializer)
     @action(detail=True, methods=["post"])
     def enable(self, request: Request, pk: str) -> Response:
         """Let the account sign in again."""
@@ -136,7 +138,7 @@ class NewMembershipSerializer(serializers.Serializer[Any]):
     """Who gets which role, in one's own tenant unless another is named."""
 
     user = serializers.UUIDField()
-    role = serializers.ChoiceField(choices=sorted(role.value for role in Role if role is not Role.SYSTEM))
+    role = serializers.ChoiceField(choices=GIVEN_ROLES)
     tenant = serializers.UUIDField(required=False)
 
 
@@ -177,7 +179,7 @@ class MembershipViewSet(
         )
         return Response(MembershipSerializer(made).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=ReasonSerializer, responses={204: None})
+    @extend_schema(request=AccountReasonSerializer, responses={204: None})
     @action(detail=True, methods=["post"])
     def remove(self, request: Request, pk: str) -> Response:
         """Take the role away; every process stops honouring it within a second."""
@@ -189,6 +191,6 @@ class MembershipViewSet(
 
 
 def _reason(request: Request) -> str:
-    given = ReasonSerializer(data=request.data)
+    given = AccountReasonSerializer(data=request.data)
     given.is_valid(raise_exception=True)
     return str(given.validated_data["reason"])

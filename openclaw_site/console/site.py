@@ -46,6 +46,8 @@ class Console(UnfoldAdminSite):
 
         @wraps(inner)
         def with_policy(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            # `has_permission` obeys the same answer; asked here as well, it is recorded as one that was obeyed.
+            decide(principal_of(request), "site.console.open", enforced=True)
             response = inner(request, *args, **kwargs)
             setattr(response, "_csp_replace", ADMIN_POLICY)  # noqa: B010  django-csp's own attribute, unknown to the type
             return response

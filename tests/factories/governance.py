@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 
 from governance.access import services
+from governance.access.hub import EVERYTHING, hub
 from governance.access.models import Application
 from governance.audit.services import platform_tenant_id
 from governance.ids import uuid7
@@ -33,9 +34,11 @@ def make_tenant(slug: str, *, kind: str) -> Tenant:
     if kind == Tenant.Kind.PLATFORM:
         defaults["id"] = PLATFORM_ID
     with platform_scope(), transaction.atomic():
-        tenant, _created = Tenant.objects.get_or_create(slug=slug, kind=kind, defaults=defaults)
+        tenant, created = Tenant.objects.get_or_create(slug=slug, kind=kind, defaults=defaults)
     if kind == Tenant.Kind.PLATFORM:
         platform_tenant_id.cache_clear()
+        if created:  # with the id that it had in an earlier test, of which this process may remember something
+            hub.dispatch(EVERYTHING, "")
     return tenant
 
 

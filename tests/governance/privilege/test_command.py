@@ -88,7 +88,7 @@ def test_an_elevation_between_two_people(org, other_org, member, types):
     assert [row["state"] for row in rows] == ["withdrawn", "ended"]
     member(other_org, Role.TENANT_ADMIN, username="stranger")
     types(PASSWORD)
-    with pytest.raises(CommandError, match="has no role"):
+    with pytest.raises(CommandError, match="organisation is not right"):
         run("approve", *deciding, "--as", "stranger")
     with pytest.raises(CommandError, match="no id"):
         run("end", "nonsense", "--reason", "x")

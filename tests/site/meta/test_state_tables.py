@@ -21,7 +21,7 @@ TERMINAL = {
     "governance.ethics.states.INCIDENT_STATES": {"closed"},
     "governance.policies.states.VERSION_STATES": {"retired", "withdrawn"},
     "governance.oversight.states.STOP_STATES": {"released"},
-    "governance.oversight.states.TASK_STATES": {"decided", "withdrawn"},
+    "governance.oversight.states.TASK_STATES": {"decided", "withdrawn", "lapsed"},
     "governance.privilege.states.ELEVATION_STATES": {"ended", "refused", "withdrawn"},
     "governance.privilege.states.PROPOSAL_STATES": {"kept", "removed", "stale"},
     "governance.keys.states.DESTRUCTION_STATES": {"confirmed", "withdrawn"},

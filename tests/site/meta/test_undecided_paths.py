@@ -37,6 +37,7 @@ OPEN = {
     r"^health/|^metrics|^static/": "what the house says about itself; metrics have a token of their own",
     r"^api/(schema|docs)|^console/jsi18n": "documents and texts, the same for everybody",
     r"^accounts?/|^o/|^login|^logout|^console/(login|logout)": "signing in and out: who one is comes first",
+    r"^partner/join/": "who wants to become a partner has no rights yet",
     r"^language/": "a cookie of one's own",
     r"^$|^console/$|^tenant/": "leads to the first page of one's own, which asks",
     r"^\.well-known/|^events/": "public keys and configurations; events carry a signature that is checked",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -20,27 +19,20 @@ from prometheus_client import generate_latest
 from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, ObligationUnmet, TooLarge
 from governance.ethics.services import void_approvals
 from governance.ethics.use import Use
-from governance.keys import keyring
-from governance.keys import services as keys
-from governance.keys.errors import KeysUnavailable
-from governance.keys.memory import memory
-from governance.keys.models import DataKey, KeyState
 from governance.oversight.ruling import save_rule
-from governance.principals import SYSTEM, Role
+from governance.principals import Role
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
-from inference.registry.services import hold_version
 from inference.rollouts.selectors import endpoint_snapshot
 from inference.rollouts.services import grant_invoke
-from inference.serving.batch import files, in_service, progress, worker
+from inference.serving.batch import files, progress, worker
 from inference.serving.batch.retention import drop_old_jobs
-from inference.serving.batch.rows import predict_rows
-from inference.serving.batch.services import cancel_batch_job, create_batch_job
+from inference.serving.batch.services import cancel_batch_job
 from inference.serving.batch.states import JOB_STATES, SHARD_STATES
 from inference.serving.models import BatchJob, BatchShard
 from tests.factories.governance import bearer_token, make_application
-from tests.factories.inference import make_endpoint, make_version
 from tests.governance.ethics import steps
+from tests.inference.serving.batch.jobs import compute, content, names, result, rows, start
 from tests.states import assert_complete, assert_step, every_step
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
@@ -67,54 +59,6 @@ def test_shard_states(source, target):
 def test_state_tables_are_complete():
     assert_complete(JOB_STATES, BatchJob.State.values)
     assert_complete(SHARD_STATES, BatchShard.State.values)
-
-
-@pytest.fixture
-def admin(org, principal_for):
-    return principal_for(org, Role.TENANT_ADMIN)
-
-
-@pytest.fixture
-def endpoint(admin):
-    return make_endpoint(admin, make_version(admin))
-
-
-def start(principal, content, *, filename="rows.jsonl", **more):
-    with tenant_context(principal.tenant_id):
-        return create_batch_job(
-            principal=principal, endpoint_name="adder", filename=filename, chunks=[content], **more
-        )
-
-
-def rows(count):
-    return b"".join(json.dumps({"x": [i, 0, 0]}).encode() + b"\n" for i in range(count))
-
-
-def compute(job):
-    """What the workers do, in this process."""
-    with tenant_context(job.tenant_id):
-        progress.plan(job.id)
-        with transaction.atomic():
-            shards = list(BatchShard.objects.filter(job=job).values_list("id", flat=True))
-        for shard in shards:
-            worker.run_shard(shard)
-        progress.join(job.id)
-        with transaction.atomic():
-            return BatchJob.objects.get(pk=job.pk)
-
-
-def result(job):
-    return [json.loads(line) for line in content(job).splitlines()]
-
-
-def content(job):
-    with tenant_context(job.tenant_id):
-        return files.result_path(job).read_bytes()
-
-
-def names(job):
-    """The names of all that is kept of a job."""
-    return storages["objects"].names(f"{job.tenant_id}/batch/{job.id}", after="", limit=100)
 
 
 def test_every_row_is_answered_in_order(admin, endpoint, monkeypatch):
@@ -269,106 +213,6 @@ def test_a_model_that_is_gone_fails_the_job_with_a_reason(admin, endpoint, org):
     artifact.file.delete()
     done = compute(job)
     assert done.state == "failed" and "cannot be loaded" in done.error
-
-
-def test_a_model_that_was_taken_out_of_service_computes_nothing(admin, endpoint, org):
-    job = start(admin, rows(3))
-    hold(job)
-    done = compute(job)
-    assert done.state == "failed"
-    assert "out of service" in done.error
-    with tenant_context(org.id), transaction.atomic():
-        assert [shard.attempts for shard in done.shards.all()] == [0]
-
-
-def test_a_model_that_is_taken_out_of_service_stops_between_two_steps(admin, endpoint, org, monkeypatch):
-    job = start(admin, rows(40))
-    computed = []
-
-    def predict(*args, **kwargs):
-        computed.append(1)
-        if len(computed) == 2:
-            hold(job)
-            in_service._states.forget()  # what the announcement does in a process that listens
-        return predict_rows(*args, **kwargs)
-
-    monkeypatch.setattr(worker, "predict_rows", predict)
-    done = compute(job)
-    assert (done.state, len(computed)) == ("failed", 2)
-    assert "out of service" in done.error
-    assert len(names(done)) == 1, "nothing half-done is kept beside the input"
-
-
-def hold(job):
-    with tenant_context(job.tenant_id):
-        hold_version(principal=SYSTEM, version_id=job.model_version_id, reason="a finding")
-
-
-def test_a_shard_waits_for_keys_that_are_away_and_its_attempt_does_not_count(
-    admin, endpoint, org, monkeypatch
-):
-    worker._load.cache_clear()
-    job = start(admin, rows(3))
-    with tenant_context(org.id):
-        progress.plan(job.id)
-        with transaction.atomic():
-            (shard,) = BatchShard.objects.filter(job=job)
-        memory.forget()
-        with monkeypatch.context() as away:
-            away.setattr(keyring, "unwrap", lambda row: (_ for _ in ()).throw(KeysUnavailable("away")))
-            for _ in range(progress.MAX_ATTEMPTS + 1):
-                worker.run_shard(shard.id)
-        with transaction.atomic():
-            shard.refresh_from_db()
-        assert (shard.state, shard.attempts) == ("waiting", 0)
-    done = compute(job)
-    assert (done.state, done.rows_ok) == ("succeeded", 3)
-
-
-def test_the_files_of_destroyed_keys_end_the_job_with_a_reason(admin, endpoint, org):
-    worker._load.cache_clear()
-    job = start(admin, rows(3))
-    with tenant_context(org.id), transaction.atomic():
-        DataKey.objects.filter(purpose=files.PURPOSE).update(state=KeyState.DESTROYED, wrapped=b"")
-    memory.forget()
-    done = compute(job)
-    assert done.state == "failed" and "destroyed on purpose" in done.error
-
-
-def test_of_two_joins_one_counts_and_the_other_leaves_nothing(admin, endpoint, org, monkeypatch):
-    job = start(admin, rows(3))
-    real = files.joined_path
-
-    def joined_path(*args):
-        monkeypatch.setattr(files, "joined_path", real)
-        progress.join(job.id)  # another worker is faster
-        return real(*args)
-
-    monkeypatch.setattr(files, "joined_path", joined_path)
-    done = compute(job)
-    assert (done.state, len(result(done)), len(names(done))) == ("succeeded", 3, 2)
-
-
-def test_files_of_an_earlier_release_are_read_and_sealed_by_re_encryption(admin, endpoint, org):
-    done = compute(start(admin, rows(3)))
-    whole = content(done)
-    with tenant_context(org.id), transaction.atomic():
-        files.result_path(done).delete()
-        BatchJob.objects.update(result_id=None)
-    done.result_id = None
-    plain = files.result_path(done).earlier
-    plain.parent.mkdir(parents=True, exist_ok=True)
-    plain.write_bytes(b"something else")
-    with pytest.raises(Conflict, match="changed on disk"):
-        content(done)
-    plain.write_bytes(whole)
-    assert content(done) == whole
-    with tenant_context(org.id):
-        again = keys.re_encrypt(principal=admin, tenant_id=org.id, purpose=files.PURPOSE)
-        keys.step(again.id, org.id, limit_s=3600)
-    assert not plain.exists()
-    assert content(done) == whole
-    assert len(names(done)) == 2
 
 
 def test_cancelling_stops_the_shards(admin, endpoint, org, principal_for):

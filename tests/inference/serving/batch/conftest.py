@@ -1,0 +1,18 @@
+"""A tenant administrator, and an endpoint whose model adds 1."""
+
+from __future__ import annotations
+
+import pytest
+
+from governance.principals import Role
+from tests.factories.inference import make_endpoint, make_version
+
+
+@pytest.fixture
+def admin(org, principal_for):
+    return principal_for(org, Role.TENANT_ADMIN)
+
+
+@pytest.fixture
+def endpoint(admin):
+    return make_endpoint(admin, make_version(admin))
