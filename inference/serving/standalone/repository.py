@@ -148,9 +148,8 @@ class Repository:
         if not entry.sha256 and self._require_digests:
             raise BrokenEndpoint(f"version {entry.version} has no sha256, which this server asks for")
         digest, inputs, outputs = entry.sha256, manifest.inputs, manifest.outputs
-        if digest and inputs:
-            _regular(path)
-        else:
+        size_bytes = _regular(path).st_size
+        if not (digest and inputs):
             known = self._artifact(path, with_signature=not inputs)
             if digest and known.sha256 != digest:
                 raise BrokenEndpoint(
@@ -160,7 +159,6 @@ class Repository:
             if known.signature is not None and not inputs:
                 inputs, outputs = known.signature
         said = json.dumps([name, entry.version, digest, inputs, outputs])
-        size_bytes = known.state[2]
         return RepositoryArm(
             uuid5(TENANT, said), entry.version, entry.weight, path, size_bytes, digest, inputs, outputs
         )

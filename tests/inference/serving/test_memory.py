@@ -36,7 +36,7 @@ def endpoints(arms: list[ArmStub]) -> list[EndpointStub]:
 
 
 async def ask(router: Router, endpoint: EndpointStub) -> float:
-    _routed, model = await router.pick(router.route(endpoint))
+    model = (await router.pick(router.route(endpoint))).model
     answer = await model.batcher.predict(X, rows=1, deadline=time.monotonic() + 10)
     return float(answer["y"][0, 0])
 
