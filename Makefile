@@ -6,7 +6,7 @@ OPENCLAW := $(BIN)/python -m openclaw_site.cli
 STAMP := $(VENV)/.installed
 LOCKS := requirements.lock requirements-train.lock requirements-dev.lock
 AREAS := governance inference skills marketplace openclaw_site
-SOURCES := $(AREAS) tests scripts $(wildcard benchmarks)
+SOURCES := $(AREAS) openclaw_client tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
 .PHONY: help run start stop status demo test check format bench-serving bench-serving-more bench-access bench-rollouts messages schema controls permissions query-counts lock clean
