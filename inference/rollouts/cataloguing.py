@@ -19,7 +19,7 @@ from governance.oversight.erasing import tasks_about
 from governance.refs import ObjectRef
 from inference.registry.cataloguing import enter_version, version_ref
 from inference.registry.models import ModelVersion
-from inference.rollouts.models import Endpoint, Feedback, OutcomeRecord, SplitChange
+from inference.rollouts.models import Endpoint, Feedback, OutcomeRecord, Rollout, SplitChange
 
 TYPE = "rollouts.endpoint"
 OUTCOMES = "rollouts.outcomes"
@@ -106,4 +106,5 @@ def register_with_catalogue() -> None:
     erasers.find_also("rollouts.oversight", _oversight_of)
     people.cover(OutcomeRecord, "principal_id")
     people.keep(SplitChange, "actor_id", people.KEPT_BY_LAW, also=["actor_label"])
+    people.keep(Rollout, "started_by_id", people.KEPT_BY_LAW, also=["started_by_label"])
     lineage.register_resolver("prediction", trace_prediction)
