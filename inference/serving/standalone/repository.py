@@ -49,7 +49,7 @@ class RepositoryArm:
     version: str
     weight: int
     artifact_path: Path
-    size_bytes: int
+    size_bytes: int = field(compare=False)
     sha256: str
     inputs: Tensors
     outputs: Tensors
