@@ -37,7 +37,9 @@ def make_tenant(slug: str, *, kind: str) -> Tenant:
         tenant, created = Tenant.objects.get_or_create(slug=slug, kind=kind, defaults=defaults)
     if kind == Tenant.Kind.PLATFORM:
         platform_tenant_id.cache_clear()
-        if created:  # with the id that it had in an earlier test, of which this process may remember something
+        if (
+            created
+        ):  # with the id that it had in an earlier test, of which this process may remember something
             hub.dispatch(EVERYTHING, "")
     return tenant
 
