@@ -10,23 +10,12 @@ from benchmarks.access.measuring import row
 
 WORLD = world.make()
 
-from dataclasses import dataclass, replace
-from uuid import UUID
+from dataclasses import replace
 
 from governance.ids import uuid7
 from governance.principals import Role
 from inference.serving.lookups import CachedLookups, Caller
 from inference.serving.sources import DatabaseSource
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """As much of an endpoint as a decision needs."""
-
-    id: UUID
-    tenant_id: UUID
-    name: str = "bench"
-    arms: tuple[object, ...] = ()
 
 
 async def main() -> None:
@@ -36,7 +25,7 @@ async def main() -> None:
     caller = Caller(principal, time.time() + 3600)
     lookups = CachedLookups(DatabaseSource())
     lookups.heard(True)
-    endpoint = Endpoint(uuid7(), WORLD.tenant.id)
+    endpoint = world.Endpoint(uuid7(), WORLD.tenant.id)
     for case, forget in (("decision from memory", False), ("decision made anew", True)):
         taken = []
         for number in range(2_100):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from uuid import UUID
 
 import django
 
@@ -25,6 +26,16 @@ class World:
     tenant: Tenant
     admin: User
     principal: Principal
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """As much of an endpoint as a decision about a prediction needs."""
+
+    id: UUID
+    tenant_id: UUID
+    name: str = "bench"
+    arms: tuple[object, ...] = ()
 
 
 def make() -> World:
