@@ -127,7 +127,13 @@ def measure(
 def measure_split(
     step: Step, caller: TritonCaller, endpoint: str, given: str, rows: Array, *, weights: dict[str, int]
 ) -> None:
-    """Send single predictions without a version and compare who answered with the split that was set."""
+    """Send single predictions without a version and compare who answered with the split that was set.
+
+    An arm takes its share once it is loaded, so each is named once before.
+    """
+    for version, weight in weights.items():
+        if weight:
+            caller.predict(endpoint, given, rows[:1], binary=True, version=version)
     seen = Counter(
         caller.predict(endpoint, given, rows[i % len(rows)][None], binary=True)[1]
         for i in range(SPLIT_REQUESTS)
