@@ -114,16 +114,15 @@ def _policies_in_force(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     from governance.access.cedar import source
     from governance.access.recorder import recorder
     from governance.policies.source import policies
-    from governance.tenants import context
+    from governance.tenants.context import RowScope, current_scope
 
     if not {"db", "transactional_db"} & {*request.fixturenames} and not request.node.get_closest_marker(
         "django_db"
     ):
         monkeypatch.setattr(source, "_source", source.ProductRulesOnly())
     policies.forget()
-    # A streamed answer that an earlier test did not read to its end may have left its scope behind in this thread.
-    context._scope.set(context.RowScope())
     yield
+    assert current_scope() == RowScope(), "this test left its row scope behind"
     recorder.forget()
 
 

@@ -72,9 +72,10 @@ def row_scope(scope: RowScope) -> Iterator[None]:
     previous = _scope.get()
     token = _scope.set(scope)
     entered_in_transaction = connection.in_atomic_block
-    if entered_in_transaction:
-        _apply(scope)
     try:
+        # Inside: a connection that breaks here must not leave its scope to whatever runs next in this thread.
+        if entered_in_transaction:
+            _apply(scope)
         yield
     finally:
         _scope.reset(token)
