@@ -15,10 +15,14 @@ Text = str | Promise
 
 
 class DomainError(Exception):
-    """A rule of the product said no. `status` is the HTTP status that every HTTP face answers with."""
+    """A rule of the product said no.
+
+    `status` is the HTTP status that every HTTP face answers with; after `retry_after_s` seconds the same may succeed.
+    """
 
     status = 400
     code = "invalid"
+    retry_after_s: int | None = None
 
     def __init__(
         self, message: Text, *, code: str = "", hint: Text = "", errors: list[dict[str, Any]] | None = None
@@ -72,6 +76,7 @@ class Unavailable(DomainError):
 
     status = 503
     code = "unavailable"
+    retry_after_s = 5
 
 
 class AccessDenied(DomainError):

@@ -145,4 +145,7 @@ def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
     if isinstance(error, AccessDenied) and not principal.is_authenticated and request.method == "GET":
         return redirect_to_login(request.get_full_path())
     context = {"error": error, "status": error.status}
-    return render(request, "errors/domain_error.html", context, status=error.status)
+    response = render(request, "errors/domain_error.html", context, status=error.status)
+    if error.retry_after_s:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response

@@ -51,7 +51,12 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         )
     if isinstance(error, DomainError):
         return _problem(
-            error.status, str(error.message), code=error.code, hint=str(error.hint), errors=error.errors
+            error.status,
+            str(error.message),
+            code=error.code,
+            hint=str(error.hint),
+            errors=error.errors,
+            headers={"Retry-After": str(error.retry_after_s)} if error.retry_after_s else None,
         )
     if isinstance(error, ValidationError):
         error = exceptions.ValidationError(error.messages)

@@ -52,6 +52,7 @@ class PredictionRefused(DomainError):
     def __init__(self, error: ProtocolError) -> None:
         super().__init__(error.message)
         self.status = error.status
+        self.retry_after_s = int(dict(error.headers).get(b"retry-after", 0)) or None
         if isinstance(error, AnswerWithheld):
             self.code = WaitsForAPerson.code
             self.errors = [{"pointer": "/oversight_task", "detail": str(error.task_id)}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from inference.serving.errors import ProtocolError
+from inference.serving.errors import NotReady, ProtocolError
 from inference.serving.protocol import EXTENSIONS
 from inference.serving.routing import Route, RoutedArm
 from inference.serving.statistics import ModelStatistics
@@ -81,7 +81,7 @@ def _arm(route: Route, version: str) -> RoutedArm:
             raise ProtocolError(404, f'endpoint "{route.snapshot.name}" has no version "{version}"')
         return route.by_version[version]
     if not route.arms:
-        raise ProtocolError(503, f'endpoint "{route.snapshot.name}" has no version at present')
+        raise NotReady(f'endpoint "{route.snapshot.name}" has no version at present')
     return max(route.arms, key=lambda routed: routed.arm.weight)
 
 

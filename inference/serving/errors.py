@@ -17,6 +17,13 @@ class ProtocolError(Exception):
         return {"error": self.message}
 
 
+class NotReady(ProtocolError):
+    """An endpoint that is there, and has nothing to answer with at present."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(503, message, headers=((b"retry-after", b"30"),))
+
+
 class Overloaded(ProtocolError):
     """A bounded queue is full. `status` is 429 where the caller itself is the cause, else 503."""
 

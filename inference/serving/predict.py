@@ -16,7 +16,7 @@ from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
 from inference.serving.application import InferenceApplication
 from inference.serving.batch.rows import BadRow, tensors_of_row
-from inference.serving.errors import ProtocolError
+from inference.serving.errors import NotReady, ProtocolError
 from inference.serving.referrals import AnswerWithheld
 from inference.serving.signature import Signature
 
@@ -43,7 +43,7 @@ async def predict(
     admission = await application.admit_principal(principal, name, use)
     endpoint = admission.endpoint
     if not endpoint.arms:
-        raise ProtocolError(503, f'endpoint "{name}" has no version at present')
+        raise NotReady(f'endpoint "{name}" has no version at present')
     # All arms of an endpoint have one signature.
     signature = Signature.declared(endpoint.arms[0].inputs, endpoint.arms[0].outputs)
     if not signature.rows_are_variable and len(rows) > 1:

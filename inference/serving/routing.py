@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from inference.serving.classes import ClassReader
-from inference.serving.errors import Overloaded, ProtocolError
+from inference.serving.errors import NotReady, Overloaded, ProtocolError
 from inference.serving.lookups import Arm, EndpointSnapshot
 from inference.serving.metrics import VersionMetrics
 from inference.serving.pool import ModelPool, ServedModel
@@ -156,9 +156,7 @@ class Router:
             with suppress(ProtocolError):
                 return Choice(ruled, ruled.model or await self._load(route, ruled), RULE, 1.0)
         if not route.weighted:
-            raise ProtocolError(
-                503, f'endpoint "{route.snapshot.name}" sends traffic to no version at present'
-            )
+            raise NotReady(f'endpoint "{route.snapshot.name}" sends traffic to no version at present')
         candidates, weights = route.weighted, route.weights
         if any(routed.model is None for routed in candidates):
             candidates = self._ready(route)

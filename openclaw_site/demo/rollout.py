@@ -85,7 +85,7 @@ def play(
 def _artifact(world: World, admin: Person, model: str, version: str) -> Path:
     rows = admin.rows("/api/v1/model-versions/", model__name=model, version=version)
     sha256, owner = rows[0]["sha256"], admin.get("/api/v1/me/")["tenant_id"]
-    return world.config.var / "artifacts" / owner / sha256[:2] / sha256
+    return world.config.var / "objects" / owner / "artifacts" / sha256[:2] / sha256
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import ProgrammingError, connection, transaction
+from django.db.transaction import TransactionManagementError
 
 from governance.principals import Role
 from governance.tenants.context import RowScope, current_scope, platform_scope, row_scope, tenant_context
@@ -72,3 +73,13 @@ def test_row_scope_without_anything_hides_everything_again(org, member):
         assert Membership.objects.exists()
         with row_scope(RowScope()):
             assert not Membership.objects.exists()
+
+
+def test_a_scope_that_cannot_be_set_is_not_left_behind(org):
+    with pytest.raises(TransactionManagementError), transaction.atomic():
+        with pytest.raises(ProgrammingError), connection.cursor() as cursor:
+            cursor.execute("SELECT no_such_column")
+        transaction.set_rollback(True)
+        with platform_scope():
+            pass
+    assert current_scope() == RowScope()
