@@ -9,7 +9,7 @@ AREAS := governance inference skills marketplace openclaw_site
 SOURCES := $(AREAS) openclaw_client tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run start stop status demo test check format bench-serving bench-serving-more bench-access bench-rollouts messages schema controls permissions query-counts lock clean
+.PHONY: help run start stop status demo test check format bench-serving bench-serving-more bench-serving-peers bench-access bench-rollouts messages schema controls permissions query-counts lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ bench-serving: $(STAMP) ## requests per second and latency of /v2, against a bar
 
 bench-serving-more: $(STAMP) ## open loop and overload, what each check adds, 1,000 hot swaps, what isolation costs
 	@for part in open checks swaps isolation; do $(BIN)/python -m benchmarks.serving_$$part || exit 1; done
+
+bench-serving-peers: $(STAMP) ## our server beside MLServer, KServe and BentoML, which it installs for itself
+	@$(BIN)/python -m benchmarks.serving_peers
 
 bench-access: $(STAMP) ## what decisions, revocation, audit, envelopes and row security cost
 	@$(BIN)/python -m benchmarks.access

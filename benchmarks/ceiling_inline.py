@@ -19,7 +19,7 @@ def _session(name: str) -> ort.InferenceSession:
     return ort.InferenceSession(str(_folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
 
 
-SESSIONS = {name: _session(name) for name in ("tab", "cnn", "image")}
+SESSIONS = {name: _session(name) for name in ("tab", "cnn", "resnet")}
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

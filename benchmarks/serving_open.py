@@ -1,8 +1,8 @@
 """`python -m benchmarks.serving_open`: latency of `/v2` when requests come at a given rate, and when too many come.
 
-Starts the whole site as `benchmarks.serving` does. First 500 requests/s of the small model; then the large model (42 M
-multiply-adds) at twice what it can answer, with OPENCLAW_LATENCY_OBJECTIVE_MS as given: what is refused early, and how
-long the answered ones took. The generator shares the machine's cores with what it measures, in one Python process.
+Starts the whole site as `benchmarks.serving` does. First 500 requests/s of the small model; then the ResNet-20 at twice
+what it can answer, with OPENCLAW_LATENCY_OBJECTIVE_MS as given: what is refused early, and how long the answered ones
+took. The generator shares the machine's cores with what it measures, in one Python process.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ async def _measure(
         return await offer(target, token=token, body=bodies[model], rate=rate, seconds=seconds)
 
     await run("tab", 100, 2)
-    await run("image", 20, 2)
+    await run("resnet", 20, 2)
     steady = await run("tab", arguments.rate, arguments.seconds)
-    saturation = await _saturation(url, token, bodies["image"])
-    overload = await run("image", 2 * saturation, arguments.seconds)
+    saturation = await _saturation(url, token, bodies["resnet"])
+    overload = await run("resnet", 2 * saturation, arguments.seconds)
     return {
         "tab": _figures(steady),
-        "image at twice saturation": _figures(overload) | {"saturation": saturation},
+        "resnet at twice saturation": _figures(overload) | {"saturation": saturation},
     }
 
 
 async def _saturation(url: str, token: str, body: bytes, seconds: float = 3) -> float:
     """The most that is answered per second: what comes of offering far more, refusals not counted."""
-    target = f"{url}/v2/models/image/infer"
+    target = f"{url}/v2/models/resnet/infer"
     answers = await offer(target, token=token, body=body, rate=1500, seconds=seconds)
     return round(answers.statuses[200] / answers.took_s, 1)
 

@@ -28,7 +28,7 @@ def site(folder: Path, **variables: str) -> Iterator[tuple[str, int, str]]:
 
     `variables` go into its environment.
     """
-    port = _free_port()
+    port = free_port()
     environment = {**os.environ, "OPENCLAW_VAR": str(folder / "var"), "OPENCLAW_PORT": str(port), **variables}
     for inherited in ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "OPENCLAW_PUBLIC_URL"):
         environment.pop(inherited, None)
@@ -67,22 +67,23 @@ def _token(folder: Path, config: Config) -> str:
 @contextmanager
 def bare(folder: Path, application: str) -> Iterator[str]:
     """The address of a bare ASGI application (`module:name`) under granian with one worker."""
-    port, log = _free_port(), folder / f"{application.replace(':', '-')}.log"
+    port = free_port()
     options = ["--interface=asgi", "--host=127.0.0.1", f"--port={port}", "--workers=1", "--loop=uvloop"]
+    command = [sys.executable, "-m", "granian", *options, "--no-access-log", application]
+    with program(folder, application.replace(":", "-"), command, f"http://127.0.0.1:{port}/"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def program(folder: Path, name: str, command: list[str], ready: str) -> Iterator[None]:
+    """A server in a process of its own, from when `ready` (an address) answers 200 to the end of the block."""
+    log = folder / f"{name}.log"
+    environment = {**os.environ, "OPENCLAW_BENCH_FOLDER": str(folder)}
     with log.open("w") as stream:
-        command = [
-            sys.executable,
-            "-m",
-            "granian",
-            *options,
-            "--no-access-log",
-            application,
-        ]
-        environment = {**os.environ, "OPENCLAW_BENCH_FOLDER": str(folder)}
         server = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=stream, stderr=stream)
     try:
-        _wait(server, f"http://127.0.0.1:{port}/", log)
-        yield f"http://127.0.0.1:{port}"
+        _wait(server, ready, log)
+        yield
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(20)
@@ -107,7 +108,8 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     raise RuntimeError(f"{url} does not answer:\n{log.read_text()}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nobody listens on at present."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 SCRIPT = """
 wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer %(token)s"
 wrk.body = %(body)s
 done = function(summary, latency, requests)

@@ -1,0 +1,1 @@
+"""The same models behind other inference servers; `benchmarks.serving_peers` makes each a virtual environment."""
