@@ -21,7 +21,14 @@ from governance.ids import uuid7
 from governance.principals import Principal, Role
 from inference.serving.application import InferenceApplication
 from inference.serving.http import Exchange
-from inference.serving.lookups import CachedLookups, EndpointSnapshot, Lookups, Verdict
+from inference.serving.lookups import (
+    CachedLookups,
+    CohortRule,
+    EndpointSnapshot,
+    Lookups,
+    ShadowRule,
+    Verdict,
+)
 from inference.serving.outcomes import Outcome, OutcomeLog
 from inference.serving.pool import ModelPool
 
@@ -40,6 +47,7 @@ class Arm:
     weight: int = 100
     version_id: UUID = field(default_factory=uuid7)
     format: str = "onnx"
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,11 +58,14 @@ class Endpoint:
     arms: tuple[Arm, ...]
     id: UUID = field(default_factory=uuid7)
     tenant_id: UUID = TENANT
+    cohorts: tuple[CohortRule, ...] = ()
+    shadows: tuple[ShadowRule, ...] = ()
 
 
 def arm_of(model: Measured, version: str) -> Arm:
     digest = sha256(model.artifact.read_bytes()).hexdigest()
-    return Arm(version, model.artifact, digest, tuple(model.inputs), tuple(model.outputs))
+    size = model.artifact.stat().st_size
+    return Arm(version, model.artifact, digest, tuple(model.inputs), tuple(model.outputs), size_bytes=size)
 
 
 class MemorySource:

@@ -7,7 +7,8 @@ a parameter of the request: `parse_request` reads the envelope, `InferenceReques
 Numeric data goes from JSON text into a buffer without a Python object per number (simdjson): less than half the time
 of `json` → list → array for an image, and it refuses strings, nulls and booleans where numbers belong. A parser is
 made for every request: it costs a third of a microsecond, and a shared one cannot be used again while anything
-still points into its last document.
+still points into its last document. Its objects are only asked for what they have: what is missing costs an exception,
+two microseconds each.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class InferenceRequest:
         """The input tensors, checked against what the model declares. Raises ProtocolError (400)."""
         tensors: Tensors = {}
         position = 0
-        for item in self._inputs:
+        for given in self._inputs:
+            item = _members(given, "name", "datatype", "shape", "data", "parameters")
             name = _string(item, "name", "an input")
             spec = signature.inputs.get(name)
             if spec is None:
@@ -132,6 +134,7 @@ def parse_request(body: bytes, header_length: int | None = None) -> InferenceReq
         raise _bad(f"the request is not valid JSON: {_reason(error)}") from None
     if not isinstance(document, simdjson.Object):
         raise _bad('the request must be a JSON object with "inputs"')
+    document = _members(document, "inputs", "outputs", "id", "parameters")
     inputs = document.get("inputs")
     if not isinstance(inputs, simdjson.Array) or not len(inputs):
         raise _bad('"inputs" must be a list with at least one tensor')
@@ -198,7 +201,7 @@ def _json_values(tensor: Tensor, spec: TensorSpec) -> Tensor | list[str]:
         ) from None
 
 
-def _declared_form(item: Any, spec: TensorSpec) -> tuple[Datatype, tuple[int, ...]]:
+def _declared_form(item: dict[str, Any], spec: TensorSpec) -> tuple[Datatype, tuple[int, ...]]:
     """The datatype and shape that an input claims, which must be those that the model declares."""
     if item.get("datatype") != spec.datatype:
         raise _bad(
@@ -213,7 +216,7 @@ def _declared_form(item: Any, spec: TensorSpec) -> tuple[Datatype, tuple[int, ..
     return DATATYPES[spec.datatype], shape
 
 
-def _binary_size(item: Any, name: str) -> int | None:
+def _binary_size(item: dict[str, Any], name: str) -> int | None:
     parameters = _parameters(item, f'input "{name}"')
     if not parameters:
         return None
@@ -227,7 +230,7 @@ def _binary_size(item: Any, name: str) -> int | None:
     return size
 
 
-def _json_data(item: Any, spec: TensorSpec, datatype: Datatype, count: int) -> Tensor:
+def _json_data(item: dict[str, Any], spec: TensorSpec, datatype: Datatype, count: int) -> Tensor:
     data = item.get("data")
     if not isinstance(data, simdjson.Array):
         raise _bad(f'input "{spec.name}": "data" must be a list (or binary data must follow the JSON part)')
@@ -276,7 +279,7 @@ def _elements(data: Any, datatype: Datatype, rank: int) -> Tensor:
     return tensor
 
 
-def _parameters(item: Any, where: str) -> dict[str, Any]:
+def _parameters(item: dict[str, Any], where: str) -> dict[str, Any]:
     parameters = item.get("parameters")
     if parameters is None:
         return {}
@@ -293,8 +296,16 @@ def _flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
     return value
 
 
-def _string(item: Any, key: str, where: str) -> str:
-    value = item.get(key) if isinstance(item, simdjson.Object) else None
+def _members(item: Any, *names: str) -> dict[str, Any]:
+    """Those of these members that a JSON object has; nothing of what is no object."""
+    if not isinstance(item, simdjson.Object):
+        return {}
+    there = set(item.keys())
+    return {name: item[name] for name in names if name in there}
+
+
+def _string(item: dict[str, Any], key: str, where: str) -> str:
+    value = item.get(key)
     if not isinstance(value, str):
         raise _bad(f'{where} has no "{key}"')
     return value
