@@ -42,6 +42,7 @@ class ModelVersion(TenantModel):
     class Format(models.TextChoices):
         ONNX = "onnx", "ONNX"
         SAFETENSORS = "safetensors", "safetensors"
+        TORCH_EXPORT = "torch-export", "torch.export"
         REMOTE = "remote", _("on another server")
 
     class State(models.TextChoices):

@@ -31,7 +31,7 @@ from inference.registry.states import VERSION_STATES
 
 State = ModelVersion.State
 # The formats that a serving runtime loads; the others are kept for training and compression.
-SERVABLE = frozenset({ModelVersion.Format.ONNX, ModelVersion.Format.REMOTE})
+SERVABLE = frozenset({ModelVersion.Format.ONNX, ModelVersion.Format.TORCH_EXPORT, ModelVersion.Format.REMOTE})
 
 RetirementGuard = Callable[[ModelVersion], str]
 _guards: list[RetirementGuard] = []

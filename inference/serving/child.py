@@ -12,10 +12,15 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from inference.serving import framing
+from inference.serving.artifacts import ArtifactFile
 from inference.serving.runtime import LoadError, OnnxOptions, OnnxRuntime, PredictError
 from inference.serving.signature import Signature
+
+if TYPE_CHECKING:
+    from inference.serving.torch_runtime import TorchRuntime
 
 MAX_OPEN_FILES = 256
 MAX_FILE_BYTES = 1024 * 1024  # A model writes nothing; Python tries out where temporary folders can be made.
@@ -45,12 +50,7 @@ def _serve(connection: socket.socket) -> None:
     signature = Signature.declared(request["inputs"], request["outputs"])
     inherited = request["artifact"]
     try:
-        runtime = OnnxRuntime.load(
-            Path(f"/proc/self/fd/{inherited}"),
-            sha256=request["sha256"],
-            signature=signature,
-            options=OnnxOptions(tuple(request["providers"]), request["threads"]),
-        )
+        runtime = _load(request, Path(f"/proc/self/fd/{inherited}"), signature)
         runtime.warm_up()
         independent = runtime.rows_are_independent()
     except (LoadError, MemoryError) as error:
@@ -68,6 +68,20 @@ def _serve(connection: socket.socket) -> None:
             )
             continue
         framing.send(connection, {}, outputs, signature.outputs)
+
+
+def _load(
+    request: dict[str, Any], artifact: ArtifactFile, signature: Signature
+) -> OnnxRuntime | TorchRuntime:
+    threads, digest = request["threads"], request["sha256"]
+    if request["format"] == "torch-export":
+        try:
+            from inference.serving.torch_runtime import TorchRuntime
+        except ImportError:
+            raise LoadError("torch is not installed here: pip install -r requirements-train.lock") from None
+        return TorchRuntime.load(artifact, sha256=digest, signature=signature, threads=threads)
+    options = OnnxOptions(tuple(request["providers"]), threads)
+    return OnnxRuntime.load(artifact, sha256=digest, signature=signature, options=options)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,12 @@ from inference.serving.statistics import ModelStatistics
 
 NAME = "openclaw"
 VERSION = "0.1.0"
-PLATFORMS = {"onnx": "onnxruntime_onnx", "remote": "open_inference_protocol"}
-BACKENDS = {"onnx": "onnxruntime", "remote": "remote"}
+PLATFORMS = {
+    "onnx": "onnxruntime_onnx",
+    "remote": "open_inference_protocol",
+    "torch-export": "pytorch_exported_program",
+}
+BACKENDS = {"onnx": "onnxruntime", "remote": "remote", "torch-export": "pytorch"}
 
 _TRITON_TYPES = {"BYTES": "TYPE_STRING"}
 

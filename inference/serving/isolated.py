@@ -39,6 +39,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 # A child that lived longer than this did not end because of what the last one ended of.
 STEADY_S = 60.0
 INTERPRETER_BYTES = 64 * 1024 * 1024
+TORCH_BYTES = 256 * 1024 * 1024
 
 _ROOT = Path(__file__).parents[2]
 # No more than this: the site's own environment holds the addresses of its database and broker.
@@ -60,6 +61,7 @@ class Child:
         signature: Signature,
         options: OnnxOptions,
         limits: ChildLimits,
+        format: str = "onnx",
     ) -> None:
         self._signature = signature
         self._limits = limits
@@ -83,6 +85,7 @@ class Child:
             answer = self._exchange(
                 {
                     "artifact": artifact_descriptor,
+                    "format": format,
                     "sha256": sha256,
                     "inputs": [spec.as_dict() for spec in signature.inputs.values()],
                     "outputs": [spec.as_dict() for spec in signature.outputs.values()],
@@ -147,7 +150,7 @@ class Child:
 
 
 class IsolatedRuntime:
-    """An ONNX Runtime session in a child process."""
+    """A model in a child process: an ONNX Runtime session, or a torch-exported program."""
 
     computes_here = True
 
@@ -168,10 +171,19 @@ class IsolatedRuntime:
         signature: Signature,
         options: OnnxOptions,
         limits: ChildLimits,
+        format: str = "onnx",
     ) -> IsolatedRuntime:
         """Start a child that loads what has exactly this digest and this signature. Raises LoadError."""
-        start = {"path": path, "sha256": sha256, "signature": signature, "options": options, "limits": limits}
-        return cls(start)
+        return cls(
+            {
+                "path": path,
+                "sha256": sha256,
+                "signature": signature,
+                "options": options,
+                "limits": limits,
+                "format": format,
+            }
+        )
 
     @property
     def pid(self) -> int | None:
@@ -238,6 +250,7 @@ def _in_memory(artifact: bytes) -> BinaryIO:
     return file
 
 
-def expected_child_bytes(artifact_bytes: int) -> int:
+def expected_child_bytes(artifact_bytes: int, format: str = "onnx") -> int:
     """What a child with an artifact's session is counted as before it is there to be measured."""
-    return INTERPRETER_BYTES + expected_memory_bytes(artifact_bytes)
+    libraries = TORCH_BYTES if format == "torch-export" else INTERPRETER_BYTES
+    return libraries + expected_memory_bytes(artifact_bytes)

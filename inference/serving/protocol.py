@@ -129,12 +129,12 @@ def parse_request(body: bytes, header_length: int | None = None) -> InferenceReq
         raw = memoryview(body)[header_length:]
         body = body[:header_length]
     try:
-        document = simdjson.Parser().parse(body)
+        parsed = simdjson.Parser().parse(body)
     except (ValueError, RuntimeError) as error:
         raise _bad(f"the request is not valid JSON: {_reason(error)}") from None
-    if not isinstance(document, simdjson.Object):
+    if not isinstance(parsed, simdjson.Object):
         raise _bad('the request must be a JSON object with "inputs"')
-    document = _members(document, "inputs", "outputs", "id", "parameters")
+    document = _members(parsed, "inputs", "outputs", "id", "parameters")
     inputs = document.get("inputs")
     if not isinstance(inputs, simdjson.Array) or not len(inputs):
         raise _bad('"inputs" must be a list with at least one tensor')

@@ -1,6 +1,7 @@
 """Runtimes: a loaded model version that turns tensors into tensors. ONNX Runtime is the serving runtime.
 
-torch is never imported here: an artifact is data, not code.
+torch is never imported here: an artifact is data, not code. What ONNX cannot express is computed by `torch_runtime`,
+in a process of its own.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class OnnxRuntime:
         A graph may refuse made-up values (an index out of its table), which says nothing about real ones.
         """
         with suppress(PredictError):
-            self.predict(_row(np.random.default_rng(0), self._signature))
+            self.predict(made_up_row(self._signature))
 
     def rows_are_independent(self) -> bool:
         """Tried out with made-up rows."""
@@ -173,6 +174,11 @@ def expected_memory_bytes(artifact_bytes: int) -> int:
     """What a session of an artifact is counted as. An estimate by size: other threads allocate while one loads, so a
     difference of resident memory would say little about a small model."""
     return MEMORY_FACTOR * artifact_bytes + SESSION_BYTES
+
+
+def made_up_row(signature: Signature) -> Tensors:
+    """One row of random values, always the same."""
+    return _row(np.random.default_rng(0), signature)
 
 
 def rows_are_independent(predict: Callable[[Tensors], Tensors], signature: Signature) -> bool:

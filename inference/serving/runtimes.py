@@ -30,7 +30,8 @@ class Runtimes:
     """The loader of an installation.
 
     A version's first load in this process happens in a child with limits (a trial): an artifact that crashes the
-    runtime, or takes all memory, ends the child and is refused. Where models are isolated that is the load itself.
+    runtime, or takes all memory, ends the child and is refused. Where models are isolated that is the load itself, and
+    a torch-exported program always stays there, because this process has no torch.
     """
 
     def __init__(self, options: ServingOptions | None = None) -> None:
@@ -52,6 +53,8 @@ class Runtimes:
                 runtime = OnnxRuntime.load(path, sha256=arm.sha256, signature=signature, options=options.onnx)
                 runtime.warm_up()
                 return runtime
+            case "torch-export":
+                return self._isolated(arm, signature)
             case "remote":
                 return RemoteRuntime.load(
                     path, sha256=arm.sha256, signature=signature, options=options.remote
@@ -63,8 +66,8 @@ class Runtimes:
         """By the artifact's size; a remote version takes no memory here."""
         if arm.format == "remote":
             return 0
-        if self._options.isolated:
-            return expected_child_bytes(arm.size_bytes)
+        if self._options.isolated or arm.format == "torch-export":
+            return expected_child_bytes(arm.size_bytes, arm.format)
         return expected_memory_bytes(arm.size_bytes)
 
     def _isolated(self, arm: Arm, signature: Signature) -> IsolatedRuntime:
@@ -74,4 +77,5 @@ class Runtimes:
             signature=signature,
             options=self._options.onnx,
             limits=self._options.child,
+            format=arm.format,
         )
