@@ -25,6 +25,7 @@ class ChildLimits:
 class RemoteOptions:
     """The inference servers that versions may point at: `host:port`, exactly; none by default.
 
+    `pools` says in which compute pool a host stands; what the placement rules keep out of that pool is not sent there.
     `credentials_file` has one line for each: `host:port token`. `allow_http` is for servers on a network of their own.
     """
 
@@ -34,6 +35,7 @@ class RemoteOptions:
     allow_http: bool = False
     timeout_s: float = 30.0
     max_answer_bytes: int = 64 * MIB
+    pools: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,12 @@ class ServingOptions:
             trial=settings["trial"],
             child=ChildLimits(address_space_bytes=settings["child_memory_mb"] * MIB),
             remote=RemoteOptions(
-                hosts=frozenset(settings["remote_hosts"]),
+                hosts=frozenset(entry.partition("=")[0] for entry in settings["remote_hosts"]),
+                pools={
+                    host: pool
+                    for host, _equals, pool in (entry.partition("=") for entry in settings["remote_hosts"])
+                    if pool
+                },
                 credentials_file=settings["remote_credentials_file"],
                 ca_file=settings["remote_ca_file"],
                 allow_http=settings["remote_allow_http"],

@@ -35,6 +35,7 @@ from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from inference.rollouts import selectors
 from inference.rollouts.models import OutcomeRecord
+from inference.serving import residency
 from inference.serving.errors import Overloaded, ProtocolError
 from inference.serving.lookups import EndpointSnapshot, Verdict
 from inference.serving.outcomes import Outcome, UnacceptableOutcome
@@ -132,6 +133,8 @@ class DatabaseSource:
                 context=use.context(),
                 enforced=True,
             )
+            if decision.allow and (away := _kept_here(endpoint, use)) is not None:
+                return away
         if decision.allow and set(decision.obligations) - fulfilled_by_confirming(decision.obligations):
             return _unfulfilled(decision)
         if not decision.allow:
@@ -139,6 +142,17 @@ class DatabaseSource:
         # A yes is kept as long as it says, a no for a moment: neither is asked for at every request.
         until = decision.valid_until if decision.allow else max(decision.valid_until, time.time() + REFUSED_S)
         return Verdict(decision.allow, "; ".join(decision.reasons), until, decision.step_up, decision)
+
+
+def _kept_here(endpoint: EndpointSnapshot, use: Use) -> Verdict | None:
+    """A no where one of the versions is on a server that its data may not reach."""
+    for arm in endpoint.arms:
+        reason, decision = residency.forbidden(arm, tenant_id=endpoint.tenant_id, use=use)
+        if reason:
+            if decision is not None:
+                record_refusal(AccessDenied("", decision=decision))
+            return Verdict(False, reason, time.time() + REFUSED_S)
+    return None
 
 
 def _unfulfilled(decision: Decision) -> Verdict:

@@ -8,11 +8,17 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
+from governance.audit.models import AuditEntry
+from governance.data.pools import set_pool
+from governance.data.services import catalogue
 from governance.errors import AccessDenied, InvalidInput
 from governance.principals import Role
-from governance.tenants.context import tenant_context
+from governance.tenants.context import platform_scope, tenant_context
+from inference.registry.cataloguing import version_ref
 from inference.registry.models import ModelVersion
 from inference.registry.services import register_remote_version
+from inference.rollouts.services import create_endpoint
+from inference.serving.sources import DatabaseSource
 from openclaw_site.config import ServingConfig
 from tests.factories.inference import INPUTS, OUTPUTS, make_version
 from tests.inference.serving import fake_site_values as site
@@ -23,13 +29,24 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def allow(settings, tmp_path):
-    def permitted(host):
+    def permitted(host, pool=""):
         file = tmp_path / "credentials"
         file.write_text(f"{host} {site.TOKEN}")
-        config = ServingConfig(remote_hosts=(host,), remote_credentials_file=file, remote_allow_http=True)
+        listed = f"{host}={pool}" if pool else host
+        config = ServingConfig(remote_hosts=(listed,), remote_credentials_file=file, remote_allow_http=True)
         settings.OPENCLAW_SERVING = asdict(config)
 
     return permitted
+
+
+@pytest.fixture
+def make_pool(platform, principal_for):
+    def make(name, kind, **more):
+        principal = principal_for(platform, Role.PLATFORM_ADMIN)
+        with platform_scope(platform.id), transaction.atomic():
+            set_pool(principal=principal, name=name, kind=kind, **more)
+
+    return make
 
 
 def command(org, host, **more):
@@ -57,6 +74,49 @@ def test_a_server_that_is_away_registers_nothing(org, allow):
         command(org, "127.0.0.1:9")
     with pytest.raises(CommandError, match="plain names"):
         command(org, "127.0.0.1:9", remote_model="../x")
+
+
+def test_data_that_may_not_go_there_is_not_sent(org, allow, member, make_pool):
+    with rogue(200, answer()) as host:
+        allow(host)
+        with pytest.raises(CommandError, match="never reaches a public pool"):
+            command(org, host, label=["confidential"])
+        with tenant_context(org.id), transaction.atomic():
+            assert not ModelVersion.objects.exists()
+        allow(host, "gpu-room")
+        with pytest.raises(CommandError, match="never reaches a public pool"):
+            command(org, host, label=["confidential"])  # there is no such pool yet
+        make_pool("gpu-room", "private")
+        command(org, host, label=["confidential"])
+
+
+def test_a_stricter_label_closes_the_endpoint(org, allow, member, principal_for, make_pool):
+    caller = principal_for(org, Role.TENANT_ADMIN)
+    with rogue(200, answer()) as host:
+        allow(host)
+        command(org, host)
+        with tenant_context(org.id), transaction.atomic():
+            version = ModelVersion.objects.get()
+            create_endpoint(principal=caller, name="far", model_version_id=version.id)
+        source = DatabaseSource()
+        endpoint = source.endpoint(org.id, "far")
+        assert source.authorize(caller, endpoint).allow
+        with tenant_context(org.id), transaction.atomic():
+            catalogue(version_ref(version), tenant_id=org.id, label="restricted")
+        verdict = source.authorize(caller, endpoint)
+        assert not verdict.allow
+        assert f"version 1.0.0 is computed by {host}" in verdict.reason
+        assert refusals(org) == ["data.work.place"]
+        allow(host, "gpu-room")
+        make_pool("gpu-room", "private")
+        assert source.authorize(caller, endpoint).allow
+        make_pool("gpu-room", "private", enabled=False)
+        assert not source.authorize(caller, endpoint).allow
+
+
+def refusals(org):
+    with tenant_context(org.id), transaction.atomic():
+        return list(AuditEntry.objects.filter(decision="deny").values_list("action", flat=True))
 
 
 def test_no_upload_becomes_a_remote_version(org, principal_for):

@@ -15,6 +15,7 @@ from governance.principals import SYSTEM
 from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.models import Tenant
 from inference.registry.services import register_remote_version
+from inference.serving import residency
 from inference.serving.options import ServingOptions
 from inference.serving.remote import Descriptor, RemoteRuntime
 from inference.serving.runtime import LoadError
@@ -58,7 +59,7 @@ class Command(BaseCommand):
         if tenant is None:
             raise CommandError(f"There is no tenant {options['tenant']}.")
         try:
-            with tenant_context(tenant.id):
+            with tenant_context(tenant.id), transaction.atomic():
                 version = register_remote_version(
                     principal=replace(SYSTEM, tenant_id=tenant.id, platform=False),
                     model_name=options["model"],
@@ -69,6 +70,11 @@ class Command(BaseCommand):
                     card=f"Computed by {parsed.host}{parsed.path}.",
                     labels=options["label"] or ["internal"],
                 )
+                reason, _decision = residency.kept_from(
+                    parsed.host, version_id=version.id, version=version.version, tenant_id=tenant.id
+                )
+                if reason:
+                    raise CommandError(f"Not registered: {reason}")
         except DomainError as error:
             raise CommandError(str(error)) from error
         name = f"{options['model']} {version.version}"
