@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, values
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 BATCH_BUCKETS_ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -70,17 +70,30 @@ OUTCOMES_WRITTEN = Counter(
 class VersionMetrics:
     """The metrics of one version behind one endpoint."""
 
-    __slots__ = ("_answered", "_labels", "_latency", "_ok")
+    __slots__ = ("_labels", "_latency", "_ok", "_statuses")
 
     def __init__(self, *, tenant_id: UUID, endpoint: str, version: str) -> None:
         self._labels = (str(tenant_id), endpoint, version)
         self._ok = REQUESTS.labels(*self._labels, "200")
         self._latency = LATENCY.labels(*self._labels)
+        self._statuses = {"200"}
 
     def answered(self, status: int, latency_s: float) -> None:
         """Count one answer."""
         if status == 200:
             self._ok.inc()
         else:
+            self._statuses.add(str(status))
             REQUESTS.labels(*self._labels, str(status)).inc()
         self._latency.observe(latency_s)
+
+    def forget(self) -> None:
+        """Drop the series of a version that is gone, so that a thousand versions do not fill the memory.
+
+        Where several processes share their metrics through files, the library cannot: there they stay until a restart.
+        """
+        if values.ValueClass._multiprocess:
+            return
+        LATENCY.remove(*self._labels)
+        for status in self._statuses:
+            REQUESTS.remove(*self._labels, status)

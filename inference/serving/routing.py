@@ -116,7 +116,7 @@ class Router:
     def route(self, snapshot: EndpointSnapshot) -> Route:
         """The route of a snapshot. A changed snapshot takes effect here, and releases the arms that are gone."""
         now = time.monotonic()
-        route = self._routes.get(snapshot.id)
+        before = route = self._routes.get(snapshot.id)
         if route is not None and route.snapshot is not snapshot:
             if route.snapshot == snapshot:
                 route.snapshot = snapshot
@@ -125,6 +125,9 @@ class Router:
         if route is None:
             route = Route(snapshot, now)
             self._routes[snapshot.id] = route
+            for gone in before.arms if before is not None else ():
+                if gone.arm.version not in route.by_version:
+                    gone.metrics.forget()
             self._pool.use(snapshot.id, route_versions(route))
             for routed in route.arms:
                 routed.model = self._pool.loaded(routed.arm.version_id)
