@@ -2,7 +2,8 @@
 
 A fixed window costs every lone request its length and brings nothing that the queue does not bring by itself under
 load (measured: with 2 ms, one connection falls from 3,360 to 314 requests/s). So one thread per loaded model takes the
-oldest entry, adds those behind it that may be computed with it, runs them, and hands every caller its own rows.
+oldest entry, adds those behind it that may be computed with it, runs them, and hands every caller its own rows. Where
+runs are long and a queue stands all the same, more threads do (lanes), one of which takes at a time.
 
 A client's own batch is never split. Only rows of models whose rows are independent are put together. Only where a run
 has a high fixed cost and requests come fast does the oldest entry wait for more (`pacing`).
@@ -36,6 +37,9 @@ Predict = Callable[[Tensors], Tensors]
 Gone = Callable[[], Coroutine[Any, Any, None]]
 
 SWEEP_INTERVAL_S = 0.05
+# What ends sooner is not worth another thread: handing over costs as much, and larger batches more than make up for it.
+LANE_WORTH_S = 0.003
+LANE_IDLE_S = 5.0
 
 
 class DeadlineExceeded(ProtocolError):
@@ -65,11 +69,12 @@ class Entry:
 
 
 class Batcher:
-    """Runs one model, in one thread, for many callers of one event loop.
+    """Runs one model, in its own threads, for many callers of one event loop.
 
-    `max_rows` bounds what is put together, `max_queued` how many requests may be waiting or running, `objective_s` how
-    long the queue may stand. `batchable` says whether rows of several callers may share a run at all. `turns` shares
-    the cores with other models; None: the model computes elsewhere.
+    `lanes` is how many runs there may be at once, `max_rows` bounds what is put together, `max_queued` how many
+    requests may be waiting or running, `objective_s` how long the queue may stand. `batchable` says whether rows of
+    several callers may share a run at all. `turns` shares the cores with other models; None: the model computes
+    elsewhere.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Batcher:
         max_queued: int = 256,
         objective_s: float = 1.0,
         turns: Turns | None = None,
+        lanes: int = 1,
     ) -> None:
         self.statistics = ModelStatistics()
         self.last_used = time.monotonic()
@@ -99,8 +105,10 @@ class Batcher:
         self._closing = False
         self._drained = asyncio.Event()
         self._drained.set()
-        self._thread = threading.Thread(target=self._work, name=f"model {name}", daemon=True)
-        self._thread.start()
+        self._max_lanes = lanes
+        self._taking, self._counting = threading.Lock(), threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._add_lane()
 
     @property
     def batchable(self) -> bool:
@@ -159,16 +167,17 @@ class Batcher:
                 entry.watch.cancel()
 
     async def close(self) -> None:
-        """Finish what was accepted, then end the thread."""
+        """Finish what was accepted, then end the threads."""
         while self._pending:
             await self._drained.wait()
         self._closing = True
         self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        for thread in list(self._threads):
+            await asyncio.to_thread(thread.join)
 
     def _refuse_early(self, entry: Entry, patient: bool) -> None:
         """Raise Overloaded where waiting would be in vain: the caller learns it now, the model computes for others."""
-        wait_s = self._pace.wait_s(rows=self._pending_rows, requests=len(self._pending))
+        wait_s = self._pace.wait_s(rows=self._pending_rows, requests=len(self._pending)) / len(self._threads)
         too_late = wait_s > entry.deadline - entry.queued_at
         if too_late or (self._pace.overloaded(entry.queued_at, wait_s) and not patient):
             metrics.SHED.inc()
@@ -183,7 +192,8 @@ class Batcher:
         for entry in list(self._pending):
             if now >= entry.deadline:
                 if not entry.future.done():
-                    self.statistics.failed(int(1e9 * (now - entry.queued_at)))
+                    with self._counting:
+                        self.statistics.failed(int(1e9 * (now - entry.queued_at)))
                     entry.future.set_exception(DeadlineExceeded())
             elif entry.gone is not None and entry.watch is None and now - entry.queued_at >= SWEEP_INTERVAL_S:
                 entry.watch = asyncio.ensure_future(_watch(entry, entry.gone))
@@ -193,24 +203,57 @@ class Batcher:
             self._sweep = None
             self._drained.set()
 
-    # --- The model's thread ----------------------------------------------------------------------------------------
+    # --- The model's threads ---------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        while (batch := self._take()) is not None:
+    def _add_lane(self) -> None:
+        spare = bool(self._threads)
+        name = f"model {self._name}"
+        self._threads.append(threading.Thread(target=self._work, args=(spare,), name=name, daemon=True))
+        self._threads[-1].start()
+
+    def _call_another(self, batch: list[Entry]) -> None:
+        """Let the queue be taken from by one thread more, where this batch keeps this one for long."""
+        if len(self._threads) >= self._max_lanes or self._queue.empty():
+            return
+        if self._pace.run_s(sum(entry.rows for entry in batch)) < LANE_WORTH_S:
+            return
+        with self._counting:
+            if len(self._threads) < self._max_lanes and not self._closing:
+                self._add_lane()
+
+    def _work(self, spare: bool) -> None:
+        """Take and run until the model is unloaded; a spare lane also ends when it is not needed for a while."""
+        while (batch := self._take(spare)) is not None:
             if not batch:
                 continue
+            self._call_another(batch)
             answers = self._run_in_turn(batch)
             try:
                 self._loop.call_soon_threadsafe(_deliver, batch, answers)
             except RuntimeError:
                 return  # The loop was closed: nobody is left to be answered.
             del batch, answers  # An idle thread keeps no caller's tensors.
+        with self._counting:
+            if spare and not self._closing:
+                self._threads.remove(threading.current_thread())
 
-    def _take(self) -> list[Entry] | None:
+    def _take(self, spare: bool) -> list[Entry] | None:
         """The oldest entry and those right behind it that fit. None ends the thread."""
-        first = self._held or self._queue.get()
+        if not self._taking.acquire(timeout=LANE_IDLE_S if spare else -1):
+            return None
+        try:
+            return self._take_next(spare)
+        finally:
+            self._taking.release()
+
+    def _take_next(self, spare: bool) -> list[Entry] | None:
+        try:
+            first = self._held or self._queue.get(timeout=LANE_IDLE_S if spare else None)
+        except Empty:
+            return None
         self._held = None
         if first is None:
+            self._queue.put(None)  # for the next lane
             return None
         if first.future.done():
             return []
@@ -227,7 +270,7 @@ class Batcher:
             return
         rows, cap, form = sum(entry.rows for entry in batch), self._pace.row_cap(), batch[0].form
         while rows < cap:
-            # This thread alone takes entries out, so what is there stays there.
+            # Only who holds `_taking` takes entries out, so what is there stays there.
             if self._queue.empty() and not until:
                 return
             try:
@@ -252,7 +295,11 @@ class Batcher:
         had_turn = self._turns.enter(tenant)
         started = time.perf_counter()
         try:
-            self._fill(batch)  # What came while others had their turn.
+            if self._taking.acquire(blocking=False):
+                try:
+                    self._fill(batch)  # What came while others had their turn.
+                finally:
+                    self._taking.release()
             return self._run(batch)
         finally:
             self._turns.leave(tenant, time.perf_counter() - started, had_turn=had_turn)
@@ -282,14 +329,15 @@ class Batcher:
             end = start + entry.rows
             answers.append({name: tensor[start:end] for name, tensor in outputs.items()})
             start = end
-        self.statistics.ran(
-            rows=rows,
-            requests=len(batch),
-            waited_ns=int(1e9 * (len(batch) * now - sum(entry.queued_at for entry in batch))),
-            input_ns=input_ns,
-            infer_ns=infer_ns,
-            output_ns=time.perf_counter_ns() - began,
-        )
+        with self._counting:
+            self.statistics.ran(
+                rows=rows,
+                requests=len(batch),
+                waited_ns=int(1e9 * (len(batch) * now - sum(entry.queued_at for entry in batch))),
+                input_ns=input_ns,
+                infer_ns=infer_ns,
+                output_ns=time.perf_counter_ns() - began,
+            )
         metrics.BATCH_ROWS.observe(rows)
         return answers
 
@@ -299,7 +347,8 @@ class Batcher:
             outputs, infer_ns = self._timed(entry.inputs, entry.rows)
         except Exception as error:  # noqa: BLE001  it is the caller's answer, not this thread's end
             return self._failure(entry, error)
-        self.statistics.ran(rows=entry.rows, requests=1, waited_ns=waited_ns, infer_ns=infer_ns)
+        with self._counting:
+            self.statistics.ran(rows=entry.rows, requests=1, waited_ns=waited_ns, infer_ns=infer_ns)
         metrics.BATCH_ROWS.observe(entry.rows)
         return outputs
 
@@ -308,11 +357,13 @@ class Batcher:
         began = time.perf_counter_ns()
         outputs = self._predict(inputs)
         ended = time.perf_counter_ns()
-        self._pace.ran(rows, (ended - began) / 1e9, ended / 1e9)
+        with self._counting:
+            self._pace.ran(rows, (ended - began) / 1e9, ended / 1e9)
         return outputs, ended - began
 
     def _failure(self, entry: Entry, error: Exception) -> Exception:
-        self.statistics.failed(int(1e9 * (time.monotonic() - entry.queued_at)))
+        with self._counting:
+            self.statistics.failed(int(1e9 * (time.monotonic() - entry.queued_at)))
         return error
 
 

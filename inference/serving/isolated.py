@@ -153,6 +153,7 @@ class IsolatedRuntime:
     """A model in a child process: an ONNX Runtime session, or a torch-exported program."""
 
     computes_here = True
+    lanes = 1
 
     def __init__(self, start: dict[str, Any]) -> None:
         self._start = start

@@ -87,6 +87,10 @@ class Pace:
         """How many rows to put together, so that one run takes at most half of the objective."""
         return self._cap or self.max_rows
 
+    def run_s(self, rows: int) -> float:
+        """How long a run of so many rows will take. 0 while that is not known."""
+        return self.fixed_s + rows * self.per_row_s if self.learnt else 0.0
+
     def wait_s(self, *, rows: int, requests: int) -> float:
         """How long what is ahead in the queue will take. 0 while that is not known."""
         if not requests or self._runs < LEARNT_AFTER_RUNS:

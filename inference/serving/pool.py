@@ -170,6 +170,7 @@ class ModelPool:
             max_queued=self._max_queued,
             objective_s=self._objective_s,
             turns=self._turns if runtime.computes_here else None,
+            lanes=runtime.lanes,
         )
         model = ServedModel(arm.version_id, arm.version, signature, runtime, batcher, runtime.memory_bytes)
         self._models[arm.version_id] = model

@@ -86,6 +86,7 @@ class RemoteRuntime:
 
     memory_bytes = 0
     computes_here = False
+    lanes = 1
 
     def __init__(self, descriptor: Descriptor, signature: Signature, options: RemoteOptions) -> None:
         self._descriptor = descriptor

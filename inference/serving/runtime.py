@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,7 @@ from inference.serving.signature import Signature
 # A session holds the graph's weights, packed once more for its kernels, and an arena for what lies between.
 MEMORY_FACTOR = 2
 SESSION_BYTES = 4 * 1024 * 1024
+MAX_LANES = 4
 MAX_ARTIFACT_BYTES = 2 * 1024**3  # protobuf's own limit
 
 ONNX_DATATYPES = {
@@ -51,7 +53,7 @@ class PredictError(Exception):
 
 
 class Runtime(Protocol):
-    """One loaded model version. `predict` may be called from any thread, one call at a time.
+    """One loaded model version. `predict` may be called from any thread, by `lanes` of them at once.
 
     `memory_bytes` is what it counts against this machine's memory budget; `computes_here` is false where another
     machine does the work.
@@ -59,6 +61,7 @@ class Runtime(Protocol):
 
     memory_bytes: int
     computes_here: bool
+    lanes: int
 
     def predict(self, inputs: Tensors) -> Tensors:
         """Compute every output. Raises PredictError."""
@@ -80,6 +83,16 @@ class OnnxOptions:
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     threads: int = 1
 
+    @property
+    def lanes(self) -> int:
+        """How many runs there may be at once: as many as the cores have room for, `MAX_LANES` at most.
+
+        A run on another device fills it; a second one there would only take its memory.
+        """
+        if self.providers != ("CPUExecutionProvider",):
+            return 1
+        return max(min((os.cpu_count() or 1) // self.threads, MAX_LANES), 1)
+
 
 ON_ONE_CPU_THREAD = OnnxOptions()
 
@@ -89,8 +102,11 @@ class OnnxRuntime:
 
     computes_here = True
 
-    def __init__(self, session: ort.InferenceSession, signature: Signature, memory_bytes: int = 0) -> None:
+    def __init__(
+        self, session: ort.InferenceSession, signature: Signature, memory_bytes: int = 0, lanes: int = 1
+    ) -> None:
         self.memory_bytes = memory_bytes
+        self.lanes = lanes
         self._session: Any = session
         self._signature = signature
         self._outputs = list(signature.outputs)
@@ -127,7 +143,7 @@ class OnnxRuntime:
         if missing := [name for name in options.providers if name not in session.get_providers()]:
             raise LoadError(f"the execution provider {missing[0]} did not come up on this machine")
         _check_signature(session, signature)
-        return cls(session, signature, expected_memory_bytes(len(artifact)))
+        return cls(session, signature, expected_memory_bytes(len(artifact)), options.lanes)
 
     def predict(self, inputs: Tensors) -> Tensors:
         feeds = {name: _text(tensor) if tensor.dtype.hasobject else tensor for name, tensor in inputs.items()}

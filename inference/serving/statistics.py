@@ -1,7 +1,8 @@
 """What a loaded version computed, in the terms of Triton's statistics extension.
 
 Source: triton-inference-server/server, `docs/protocol/extension_statistics.md`. Durations are of requests: a run that
-served three requests adds its time three times to `compute_infer`. Only the model's own thread counts runs.
+served three requests adds its time three times to `compute_infer`. Whoever counts makes sure that nobody else does at
+once.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class ModelStatistics:
 
     def as_dict(self) -> dict[str, Any]:
         """The extension's fields, without name and version."""
-        # A copy at once: the model's thread may add a size while this is read.
+        # A copy at once: a model's thread may add a size while this is read.
         batches = sorted(self.batches.copy().items())
         answered = self.requests
         total_ns = self.waited_ns + self.input_ns + self.infer_ns + self.output_ns

@@ -67,6 +67,7 @@ class TorchRuntime:
     """An exported program with its weights."""
 
     computes_here = True
+    lanes = 1
 
     def __init__(self, program: Program, signature: Signature, memory_bytes: int = 0) -> None:
         self.memory_bytes = memory_bytes
