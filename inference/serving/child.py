@@ -1,7 +1,10 @@
-"""The process that runs one model apart from the site: `python -m inference.serving.child FD LIMIT_BYTES`.
+"""The process that runs one model apart from the site: `python -m inference.serving.child FD FILTER BYTES FOLDER`.
 
 It holds no credentials and no settings, only one end of a socket. It ends when the other end does. What it may use is
-limited before the first byte of an artifact is read, and the kernel ends it first when memory runs out.
+limited before the first byte of an artifact is read, and the kernel ends it first when memory runs out. Before that
+byte it also gives up the kernel's calls for sockets, processes and debugging (seccomp), and every file but the
+interpreter, the libraries and an empty `FOLDER` (Landlock): who takes it over through an artifact finds nothing, and
+nobody to tell.
 """
 
 from __future__ import annotations
@@ -10,10 +13,12 @@ import os
 import resource
 import socket
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from governance.confinement import landlock, syscalls
 from inference.serving import framing
 from inference.serving.artifacts import ArtifactFile
 from inference.serving.runtime import LoadError, OnnxOptions, OnnxRuntime, PredictError
@@ -26,11 +31,49 @@ MAX_OPEN_FILES = 256
 MAX_FILE_BYTES = 1024 * 1024  # A model writes nothing; Python tries out where temporary folders can be made.
 
 
+# What the libraries look at to choose their kernels, and the process itself; not other processes.
+LOOKED_AT = (
+    "/etc/ld.so.cache",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/self",
+    "/sys/devices/system/cpu",
+    "/dev/null",
+    "/dev/urandom",
+)
+SYSTEM_LIBRARIES = ("/usr", "/lib", "/lib64", "/opt/nvidia")
+
+
 def main() -> None:
-    descriptor, address_space_bytes = map(int, sys.argv[1:])
-    _limit(address_space_bytes)
+    descriptor, filter_descriptor, address_space_bytes = map(int, sys.argv[1:4])
+    folder = Path(sys.argv[4])
+    with open(filter_descriptor, "rb") as file:
+        filter_program = file.read()
+    # A socket finds out of what kind it is by calls that are given up next.
     with socket.socket(fileno=descriptor) as connection, suppress(framing.Hangup):
-        _serve(connection)
+        _limit(address_space_bytes)
+        _serve(connection, missing=_confine(folder, filter_program))
+
+
+def _confine(folder: Path, filter_program: bytes) -> list[str]:
+    """Give up what a model does not need. Returns what this machine does not have for that, and why."""
+    tempfile.tempdir = str(folder)
+    missing = []
+    root = Path(__file__).parents[2]
+    code = [root / name for name in ("governance", "inference")]
+    # Never the folder that all of it is in, which may have the site's own data beside the code.
+    paths = (Path(path) for path in sys.path[1:] if os.path.isdir(path))
+    installed = {Path(sys.prefix), Path(sys.base_prefix), *(path for path in paths if path != root)}
+    system = map(Path, (*SYSTEM_LIBRARIES, *LOOKED_AT))
+    try:
+        landlock.confine_this_process(readable=[*code, *installed, *system], writable=[folder])
+    except landlock.Unavailable as error:
+        missing.append(f"Landlock ({error})")
+    try:
+        syscalls.load(filter_program)
+    except OSError as error:
+        missing.append(f"seccomp ({error})")
+    return missing
 
 
 def _limit(address_space_bytes: int) -> None:
@@ -45,7 +88,7 @@ def _limit(address_space_bytes: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _serve(connection: socket.socket) -> None:
+def _serve(connection: socket.socket, *, missing: list[str]) -> None:
     request, _none = framing.receive(connection)
     signature = Signature.declared(request["inputs"], request["outputs"])
     inherited = request["artifact"]
@@ -57,7 +100,7 @@ def _serve(connection: socket.socket) -> None:
         framing.send(connection, {"error": "load", "message": str(error) or "its memory is not enough"})
         return
     os.close(inherited)  # Its pages would stay as long as it is open.
-    framing.send(connection, {"rows_are_independent": independent})
+    framing.send(connection, {"rows_are_independent": independent, "unconfined": missing})
     while True:
         _request, inputs = framing.receive(connection, signature.inputs)
         try:

@@ -15,10 +15,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from governance.confinement import syscalls
 from inference.serving import framing, metrics
 from inference.serving.artifacts import ArtifactFile
 from inference.serving.datatypes import Tensors
@@ -67,15 +70,18 @@ class Child:
         self._limits = limits
         self.started_at = time.monotonic()
         artifact = _in_memory(read_artifact(path, sha256=sha256))
+        self._folder = tempfile.TemporaryDirectory(prefix="openclaw-model-")
         self._connection, theirs = socket.socketpair()
         artifact_descriptor = artifact.fileno()
-        with theirs, artifact:
+        filter_program = _in_memory(_filter_program())
+        filter_program.seek(0)
+        with theirs, artifact, filter_program:
             command = [sys.executable, "-m", "inference.serving.child", str(theirs.fileno())]
             self._process = subprocess.Popen(
-                [*command, str(limits.address_space_bytes)],
+                [*command, str(filter_program.fileno()), str(limits.address_space_bytes), self._folder.name],
                 cwd=_ROOT,
                 env=_ENVIRONMENT,
-                pass_fds=[theirs.fileno(), artifact.fileno()],
+                pass_fds=[theirs.fileno(), artifact.fileno(), filter_program.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -98,6 +104,8 @@ class Child:
         if "error" in answer:
             self.end()
             raise LoadError(answer["message"])
+        if answer["unconfined"]:
+            _warn_once(tuple(answer["unconfined"]))
         self.rows_are_independent: bool = answer["rows_are_independent"]
         self._connection.settimeout(limits.run_timeout_s)
 
@@ -121,14 +129,21 @@ class Child:
     def end(self) -> str:
         """End the process, if it has not ended by itself, and say how it did."""
         self._connection.close()
+        status = self._ended()
+        self._folder.cleanup()
+        if status is None:
+            return "it did not answer in time and was ended"
+        return f"it was ended by {signal.Signals(-status).name}" if status < 0 else f"it ended with {status}"
+
+    def _ended(self) -> int | None:
+        """Its exit status; None where it had to be ended."""
         try:
             # One that crashed may still be on its way out; its own end says more than ours.
-            status = self._process.wait(0.5)
+            return self._process.wait(0.5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            return "it did not answer in time and was ended"
-        return f"it was ended by {signal.Signals(-status).name}" if status < 0 else f"it ended with {status}"
+            return None
 
     def _exchange(
         self, header: dict[str, Any], tensors: Tensors | None = None
@@ -243,10 +258,23 @@ class IsolatedRuntime:
         )
 
 
-def _in_memory(artifact: bytes) -> BinaryIO:
+@cache
+def _warn_once(missing: tuple[str, ...]) -> None:
+    log.warning("models' processes are limited but not confined: this machine lacks %s", ", ".join(missing))
+
+
+def _filter_program() -> bytes:
+    """The filter of system calls that a child loads; nothing where this machine has no libseccomp."""
+    try:
+        return syscalls.filter_program(programs=False)
+    except (ImportError, OSError, RuntimeError):
+        return b""
+
+
+def _in_memory(content: bytes) -> BinaryIO:
     """An anonymous file for a child to inherit, which goes when nobody has it open (memfd_create(2))."""
-    file = os.fdopen(os.memfd_create("artifact"), "w+b")
-    file.write(artifact)
+    file = os.fdopen(os.memfd_create("openclaw"), "w+b")
+    file.write(content)
     file.flush()
     return file
 

@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from skills.runtime import cgroups, confinement, syscalls
+from governance.confinement import syscalls
+from skills.runtime import cgroups, confinement
 
 Entry = Literal["skill", "model-dry-run"]
 Status = Literal["ok", "error", "timeout", "memory", "killed", "unavailable"]

@@ -89,6 +89,21 @@ def test_a_child_knows_no_secrets_and_ends_with_its_model(doubler: IsolatedRunti
     assert not child.is_running()
 
 
+def test_a_child_is_confined_and_leaves_nothing_behind(doubler: IsolatedRuntime) -> None:
+    process = psutil.Process(doubler.pid)
+    status = dict(
+        line.split(":\t", 1)
+        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        if "\t" in line
+    )
+    assert status["Seccomp"] == "2"
+    assert status["NoNewPrivs"] == "1"
+    folder = Path(process.cmdline()[-1])
+    assert folder.is_dir()
+    doubler.close()
+    assert not folder.exists()
+
+
 def test_a_crash_is_a_503_and_the_model_comes_back(
     doubler: IsolatedRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,16 +1,22 @@
 """The system calls that confined code may not make, as a seccomp filter.
 
-The namespaces take away what could be reached; this takes away most of the kernel's own surface: no sockets, no new
-processes (threads work), no namespaces, no mounts, no debugging, no kernel keys, no io_uring, no memory that the
+Namespaces or Landlock take away what could be reached; this takes away most of the kernel's own surface: no sockets, no
+new processes (threads work), no namespaces, no mounts, no debugging, no kernel keys, no io_uring, no memory that the
 limits do not count. Everything else is allowed, because numerical libraries use what the C library likes to use.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import tempfile
 from functools import cache
+from typing import Any
+
+# seccomp(2), prctl(2), <linux/filter.h>.
+_NO_NEW_PRIVS, _SET_SECCOMP, _FILTER = 38, 22, 2
+_INSTRUCTION_BYTES = 8
 
 CLONE_THREAD = 0x00010000
 AF_UNIX = 1
@@ -46,11 +52,46 @@ _UNCOUNTED_MEMORY = (
 
 
 @cache
-def filter_program() -> bytes:
-    """Return the filter as the BPF program that bubblewrap loads.
+def filter_program(*, programs: bool = True) -> bytes:
+    """Return the filter as a BPF program: what bubblewrap loads, and `load` does.
 
-    Raises ImportError or RuntimeError when the system's libseccomp.so.2 is missing.
+    `programs` says that the process may still become another program (execve). Raises ImportError or RuntimeError when
+    the system's libseccomp.so.2 is missing.
     """
+    import pyseccomp
+
+    rules = _rules()
+    for name in () if programs else ("execve", "execveat"):
+        rules.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
+    with tempfile.TemporaryFile() as file:
+        rules.export_bpf(file)
+        return os.pread(file.fileno(), 1 << 20, 0)
+
+
+def load(program: bytes) -> None:
+    """Confine this process by a filter program. For good: nothing takes it back.
+
+    Binds the calling thread and those that it starts, so it belongs before any other thread. Needs no library, which
+    could not be opened any more. Raises OSError; then nothing is confined.
+    """
+    if not program:
+        raise OSError("no filter")
+    steps = ctypes.create_string_buffer(program, len(program))
+    asked = _Program(len(program) // _INSTRUCTION_BYTES, ctypes.addressof(steps))
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0) or library.prctl(
+        _SET_SECCOMP, _FILTER, ctypes.byref(asked), 0, 0
+    ):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+class _Program(ctypes.Structure):
+    """`struct sock_fprog` of <linux/filter.h>."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def _rules() -> Any:
     import pyseccomp
 
     rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
@@ -68,6 +109,4 @@ def filter_program() -> bytes:
     rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")
     # An event loop wakes itself through a pair of local sockets; a pair of any other family is refused.
     rules.add_rule(refused, "socketpair", pyseccomp.Arg(0, pyseccomp.NE, AF_UNIX))
-    with tempfile.TemporaryFile() as file:
-        rules.export_bpf(file)
-        return os.pread(file.fileno(), 1 << 20, 0)
+    return rules
