@@ -3,6 +3,7 @@ from rest_framework.routers import SimpleRouter
 
 from inference.rollouts.api import EndpointGrantView, EndpointViewSet
 from inference.rollouts.feedback_api import EndpointQualityView, FeedbackView
+from inference.rollouts.measurement_api import EndpointMeasurementsView, EndpointPolicyEstimateView
 from inference.rollouts.rollout_api import RolloutViewSet
 
 router = SimpleRouter()
@@ -19,6 +20,16 @@ urlpatterns = [
         "endpoints/<uuid:endpoint_id>/quality/",
         EndpointQualityView.as_view(),
         name="endpoint-quality",
+    ),
+    path(
+        "endpoints/<uuid:endpoint_id>/measurements/",
+        EndpointMeasurementsView.as_view(),
+        name="endpoint-measurements-api",
+    ),
+    path(
+        "endpoints/<uuid:endpoint_id>/estimate-split/",
+        EndpointPolicyEstimateView.as_view(),
+        name="endpoint-estimate-split",
     ),
     path("feedback/", FeedbackView.as_view(), name="feedback"),
     path("", include(router.urls)),

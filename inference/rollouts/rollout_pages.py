@@ -12,6 +12,7 @@ from inference.registry.models import ModelVersion
 from inference.rollouts.analysis.evidence import Check, Judgement
 from inference.rollouts.analysis.quality import Estimate
 from inference.rollouts.charts import Band, ribbon
+from inference.rollouts.measurement_charts import posteriors
 from inference.rollouts.models import Endpoint, Feedback, Rollout, RolloutLook, SplitChange
 from inference.rollouts.plans import Plan
 from inference.rollouts.version_quality import VersionQuality, version_quality
@@ -79,7 +80,12 @@ def rollout_context(rollout: Rollout) -> dict[str, Any]:
 def look_context(look: RolloutLook | None) -> dict[str, Any]:
     """The judgement of a look, in the reader's language."""
     if look is None or "checks" not in look.judgement:
-        return {"checks": [], "why": look.reason if look is not None else ""}
+        bandit = look.judgement.get("bandit", {}) if look is not None else {}
+        return {
+            "checks": [],
+            "why": look.reason if look is not None else "",
+            "posteriors": posteriors(bandit),
+        }
     judgement = Judgement.from_json(look.judgement)
     return {
         "checks": [CheckRow(check, BADGES[check.outcome]) for check in judgement.checks],

@@ -32,7 +32,8 @@ from inference.rollouts.selectors import visible_endpoints
 MAX_CHANGES = 20
 
 
-def _endpoint(request: HttpRequest, endpoint_id: UUID) -> Endpoint:
+def endpoint_of(request: HttpRequest, endpoint_id: UUID) -> Endpoint:
+    """The endpoint of an address, if the asker may see it. Raises NotFound and AccessDenied."""
     principal = principal_of(request)
     found = visible_endpoints(principal).filter(pk=endpoint_id).first()
     if found is None:
@@ -85,7 +86,7 @@ def create(request: HttpRequest) -> HttpResponse:
 @require_safe
 def endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     """One endpoint."""
-    found = _endpoint(request, endpoint_id)
+    found = endpoint_of(request, endpoint_id)
     return render(request, "rollouts/endpoint.html", _endpoint_context(request, found))
 
 
@@ -93,14 +94,14 @@ def endpoint(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 @require_safe
 def figures(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     """The part of the endpoint's page that refreshes itself."""
-    found = _endpoint(request, endpoint_id)
+    found = endpoint_of(request, endpoint_id)
     return render(request, "rollouts/figures.html", _figures_context(found))
 
 
 @require_POST
 def split(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     """Set the shares: fields `weight-VERSION`, and `add` for a version that joins with 0 percent."""
-    found = _endpoint(request, endpoint_id)
+    found = endpoint_of(request, endpoint_id)
     try:
         weights = {
             name.removeprefix("weight-"): int(str(value))
@@ -133,7 +134,7 @@ def split(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 @require_POST
 def undo(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     """Restore the split from before the last change."""
-    found = _endpoint(request, endpoint_id)
+    found = endpoint_of(request, endpoint_id)
     expected = request.POST.get("change", "")
     services.roll_back(
         principal=principal_of(request),
@@ -148,7 +149,7 @@ def undo(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 @require_POST
 def grants(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     """Let an application call the endpoint (`give`), or take that right back (`take`)."""
-    found = _endpoint(request, endpoint_id)
+    found = endpoint_of(request, endpoint_id)
     principal = principal_of(request)
     if given := request.POST.get("give", ""):
         services.grant_invoke(principal=principal, endpoint_id=found.id, application_id=_uuid(given))
