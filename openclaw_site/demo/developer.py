@@ -6,18 +6,20 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
-from openclaw_site.demo.clients import Program, told
+from openclaw_site.demo.clients import Program, told, wait_for
 from openclaw_site.demo.steps import Step, StepFailed
 
 Array = npt.NDArray[Any]
 ROWS_PER_REQUEST = 64
 SPLIT_REQUESTS = 400
+SPLIT_IS_EVERYWHERE_S = 1.0
 REVOKED_WITHIN_S = 1.0
 
 
@@ -124,16 +126,30 @@ def measure(
     return accuracy
 
 
+def _answered(caller: TritonCaller, endpoint: str, given: str, rows: Array, version: str) -> str | None:
+    from tritonclient.utils import InferenceServerException
+
+    try:
+        return caller.predict(endpoint, given, rows, binary=True, version=version)[1]
+    except InferenceServerException:
+        return None  # not heard of yet, or still being loaded
+
+
 def measure_split(
     step: Step, caller: TritonCaller, endpoint: str, given: str, rows: Array, *, weights: dict[str, int]
 ) -> None:
     """Send single predictions without a version and compare who answered with the split that was set.
 
-    An arm takes its share once it is loaded, so each is named once before.
+    A changed split is everywhere within a second; an arm takes its share once it is loaded, so each is named before.
     """
+    time.sleep(SPLIT_IS_EVERYWHERE_S)
     for version, weight in weights.items():
         if weight:
-            caller.predict(endpoint, given, rows[:1], binary=True, version=version)
+            wait_for(
+                f"an answer by version {version}",
+                partial(_answered, caller, endpoint, given, rows[:1], version),
+                timeout_s=20,
+            )
     seen = Counter(
         caller.predict(endpoint, given, rows[i % len(rows)][None], binary=True)[1]
         for i in range(SPLIT_REQUESTS)
