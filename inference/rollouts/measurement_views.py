@@ -34,10 +34,10 @@ DEFAULT_OBJECTIVE = "99.9"
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """One right class, and each version's figure on it, in the versions' order."""
+    """One right class, and each version's name and figure on it."""
 
     name: str
-    shares: list[Share | None]
+    shares: list[tuple[str, Share | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def measurements(request: HttpRequest, endpoint_id: Any) -> HttpResponse:
         "accuracy": accuracy_series(daily, names, days()),
         "daily": [(names.get(share.version_id, ""), share) for share in reversed(daily)],
         "class_versions": [names.get(version, str(version)) for version in _versions(by_class)],
-        "classes": _class_rows(by_class),
+        "classes": _class_rows(by_class, names),
         **_trial(request, found),
     }
     return render(request, "rollouts/measurements.html", context)
@@ -82,12 +82,15 @@ def _versions(shares: list[Share]) -> list[Any]:
     return sorted({share.version_id for share in shares})
 
 
-def _class_rows(shares: list[Share]) -> list[ClassRow]:
+def _class_rows(shares: list[Share], names: dict[Any, str]) -> list[ClassRow]:
     found: dict[str, dict[Any, Share]] = {}
     for share in shares:
         found.setdefault(share.part, {})[share.version_id] = share
-    versions = _versions(shares)
-    return [ClassRow(name, [row.get(version) for version in versions]) for name, row in found.items()]
+    versions = [(version, names.get(version, str(version))) for version in _versions(shares)]
+    return [
+        ClassRow(part, [(name, row.get(version)) for version, name in versions])
+        for part, row in found.items()
+    ]
 
 
 def _trial(request: HttpRequest, found: Endpoint) -> dict[str, Any]:
