@@ -1,6 +1,7 @@
-"""A small client of an OpenClaw site: predictions, and feedback about them. One file; it needs httpx and nothing else.
+"""A small client of an OpenClaw site: predictions, base capabilities, feedback. One file; it needs httpx alone.
 
 with Client("https://openclaw.example.com", client_id=…, client_secret=…) as client:
+    client.use("sentiment", "很好用")
     answer = client.predict("digits-cnn", [{"image": image}])
     client.tell(answer.decision_id, label="7", satisfaction=5)
 """
@@ -8,6 +9,7 @@ with Client("https://openclaw.example.com", client_id=…, client_secret=…) as
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -83,6 +85,13 @@ class Client:
         """Predict up to 1,000 rows; without a version the endpoint's traffic split chooses one. Raises ClientError."""
         found = self._post(f"/api/v1/endpoints/{endpoint}/predict", {"rows": list(rows), "version": version})
         return Answer(found["decision_id"], found["version"], found["propensity"], found["predictions"])
+
+    def use(self, capability: str, *given: str | bytes) -> list[dict[str, Any]]:
+        """Use a base capability on texts (or on PNG or JPEG files' bytes); an answer for each. Raises ClientError."""
+        pictures = [b64encode(item).decode() for item in given if isinstance(item, bytes)]
+        body = {"images": pictures} if pictures else {"texts": list(given)}
+        found = self._post(f"/api/v1/capabilities/{capability}/", body)
+        return list(found["answers"])
 
     def tell(
         self,

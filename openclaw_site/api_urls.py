@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("inference.registry.api_urls")),
     path("", include("inference.rollouts.api_urls")),
     path("", include("inference.serving.api_urls")),
+    path("", include("inference.capabilities.api_urls")),
     path("", include("skills.runtime.api_urls")),
     path("", include("governance.ethics.api_urls")),
     path("", include("marketplace.catalog.api_urls")),

@@ -46,7 +46,7 @@ GOVERNANCE_APPS = [
     "governance.ethics",
     "governance.oversight",
 ]
-INFERENCE_APPS = ["inference.registry", "inference.rollouts", "inference.serving"]
+INFERENCE_APPS = ["inference.registry", "inference.rollouts", "inference.serving", "inference.capabilities"]
 SKILLS_APPS = ["skills.library", "skills.runtime"]
 MARKETPLACE_APPS = [
     "marketplace.catalog",
@@ -352,6 +352,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 3600.0,
         "options": {"queue": "default", "expires": 3600.0},
     },
+    "capabilities.add": {"task": "capabilities.add", "schedule": 30.0, "options": {"expires": 30.0}},
     "rollouts.control": {
         "task": "rollouts.control",
         "schedule": 2.0,

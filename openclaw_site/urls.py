@@ -26,6 +26,7 @@ urlpatterns = [
     path("", include("governance.identity.urls")),
     path("", include("governance.events.urls")),
     path("console/batch/", include("inference.serving.urls")),
+    path("console/capabilities/", include("inference.capabilities.urls")),
     path("console/skills/", include("skills.runtime.urls")),
     path("console/", include("marketplace.installs.urls")),
     path("console/review/", include("marketplace.review.urls")),

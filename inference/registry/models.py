@@ -44,6 +44,7 @@ class ModelVersion(TenantModel):
         SAFETENSORS = "safetensors", "safetensors"
         TORCH_EXPORT = "torch-export", "torch.export"
         REMOTE = "remote", _("on another server")
+        PATTERNS = "patterns", _("verified patterns")
 
     class State(models.TextChoices):
         REGISTERED = "registered", _("registered")

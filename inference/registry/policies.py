@@ -22,6 +22,8 @@ register(
         scopes=frozenset({"tenant:manage"}),
         groups=frozenset({"administer"}),
     ),
+    # Regular expressions run in the serving process itself: only the platform's own.
+    ActionRule("registry.version.register_patterns", roles=frozenset({Role.SYSTEM})),
     ActionRule(
         "registry.version.evaluate",
         roles=KEEPERS,

@@ -31,7 +31,14 @@ from inference.registry.states import VERSION_STATES
 
 State = ModelVersion.State
 # The formats that a serving runtime loads; the others are kept for training and compression.
-SERVABLE = frozenset({ModelVersion.Format.ONNX, ModelVersion.Format.TORCH_EXPORT, ModelVersion.Format.REMOTE})
+SERVABLE = frozenset(
+    {
+        ModelVersion.Format.ONNX,
+        ModelVersion.Format.TORCH_EXPORT,
+        ModelVersion.Format.REMOTE,
+        ModelVersion.Format.PATTERNS,
+    }
+)
 
 RetirementGuard = Callable[[ModelVersion], str]
 _guards: list[RetirementGuard] = []
@@ -72,6 +79,9 @@ def register_model_version(
             _("A version on another server cannot come as a file."),
             hint=_("The operator registers it: openclaw manage register_remote_model."),
         )
+    if format == ModelVersion.Format.PATTERNS:
+        # An expression can be made to run for ever, in the process that serves.
+        require(principal, "registry.version.register_patterns")
     return _register(
         principal=principal,
         model_name=model_name,

@@ -8,6 +8,7 @@ from typing import Protocol
 from inference.serving.isolated import IsolatedRuntime, expected_child_bytes
 from inference.serving.lookups import Arm
 from inference.serving.options import ServingOptions
+from inference.serving.patterns import MEMORY_BYTES, PatternRuntime
 from inference.serving.remote import RemoteRuntime
 from inference.serving.runtime import LoadError, OnnxRuntime, Runtime, expected_memory_bytes
 from inference.serving.signature import Signature
@@ -59,6 +60,8 @@ class Runtimes:
                 return RemoteRuntime.load(
                     path, sha256=arm.sha256, signature=signature, options=options.remote
                 )
+            case "patterns":
+                return PatternRuntime.load(path, sha256=arm.sha256, signature=signature)
             case unknown:
                 raise LoadError(f"no runtime here loads the format {unknown}")
 
@@ -66,6 +69,8 @@ class Runtimes:
         """By the artifact's size; a remote version takes no memory here."""
         if arm.format == "remote":
             return 0
+        if arm.format == "patterns":
+            return MEMORY_BYTES
         if self._options.isolated or arm.format == "torch-export":
             return expected_child_bytes(arm.size_bytes, arm.format)
         return expected_memory_bytes(arm.size_bytes)

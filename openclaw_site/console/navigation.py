@@ -112,6 +112,7 @@ MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
             Item(
                 _("Model versions"), "layers", "admin:registry_modelversion_changelist", "registry.model.view"
             ),
+            Item(_("Base capabilities"), "auto_awesome", "capabilities", "capabilities.capability.view"),
             Item(_("Batch jobs"), "stacks", "batch-jobs", "serving.batch.view"),
             Item(_("Skills"), "bolt", "skills", "library.skill.view"),
         ),

@@ -19,6 +19,7 @@ from governance.principals import SYSTEM, Role
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Tenant, User
+from inference.capabilities.services import add_where_missing
 from openclaw_site.demo.people import (
     ACCOUNTS_FILE,
     BOTH_SIDES,
@@ -61,6 +62,8 @@ def seed() -> list[Account]:
             add_membership(principal=SYSTEM, user=both, tenant_id=partner.id, role=Role.PARTNER)
         password = _password(PARTNER_USER, known.get(PARTNER_USER, ""))
         accounts.append(Account(Role.PARTNER.value, PARTNER_USER, password, PARTNER_NAME))
+    # What the worker would do within half a minute: the demo's first page shows them.
+    add_where_missing()
     files.write(ACCOUNTS_FILE, json.dumps({"accounts": [asdict(account) for account in accounts]}, indent=2))
     return accounts
 

@@ -101,6 +101,7 @@ class Supervisor:
         self._timed("Database schema", self._migrate)
         self._timed("Translations and static files", self._build_assets)
         environment = self.environment()
+        self._timed("Base capabilities", self._add_capabilities)
         site = [programs.web(self.config, environment), *programs.workers(self.config, environment)]
         for program in [*site, programs.beat(self.config, environment)]:
             child = Child(program)
@@ -124,6 +125,13 @@ class Supervisor:
         )
         self._must_succeed(program, "The static files could not be collected")
         assets.remember_static_files(self.config)
+
+    def _add_capabilities(self) -> None:
+        # Organisations that are made later get them from the worker, within half a minute.
+        program = programs.manage(
+            self.config, "capabilities", "add_capabilities", environment=self.environment()
+        )
+        self._must_succeed(program, "The base capabilities could not be added")
 
     def _must_succeed(self, program: Program, problem: str) -> None:
         if self.run_step(program):
