@@ -89,6 +89,8 @@ class Client:
     def use(self, capability: str, *given: str | bytes) -> list[dict[str, Any]]:
         """Use a base capability on texts (or on PNG or JPEG files' bytes); an answer for each. Raises ClientError."""
         pictures = [b64encode(item).decode() for item in given if isinstance(item, bytes)]
+        if 0 < len(pictures) < len(given):
+            raise ValueError("texts or pictures, not both in one call")
         body = {"images": pictures} if pictures else {"texts": list(given)}
         found = self._post(f"/api/v1/capabilities/{capability}/", body)
         return list(found["answers"])

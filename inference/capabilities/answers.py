@@ -11,6 +11,13 @@ from inference.capabilities.catalogue import Capability
 
 MOST_CLASSES = 5
 HOT = 0.5
+_ALL, _BUT_FIRST, _BUT_LAST = slice(None), slice(1, None), slice(None, -1)
+_NEIGHBOURS = (
+    ((_BUT_FIRST, _ALL), (_BUT_LAST, _ALL)),
+    ((_BUT_LAST, _ALL), (_BUT_FIRST, _ALL)),
+    ((_ALL, _BUT_FIRST), (_ALL, _BUT_LAST)),
+    ((_ALL, _BUT_LAST), (_ALL, _BUT_FIRST)),
+)
 LEAST_PIXELS = 12  # of the model's own picture: a smaller spot is noise
 
 
@@ -44,8 +51,6 @@ def boxes(heat: Any, size: tuple[int, int] | None) -> list[dict[str, float]]:
     across, down = (size[0] / width, size[1] / height) if size else (1.0, 1.0)
     found = []
     for rows, columns in _spots(heat > HOT):
-        if len(rows) < LEAST_PIXELS:
-            continue
         top, left = int(rows.min()), int(columns.min())
         found.append(
             {
@@ -60,23 +65,22 @@ def boxes(heat: Any, size: tuple[int, int] | None) -> list[dict[str, float]]:
 
 
 def _spots(hot: Any) -> list[tuple[Any, Any]]:
-    """The parts of a mask that hang together over sides, each as its rows and columns."""
-    left = hot.copy()
+    """The parts of a mask that hang together over sides and are no noise, each as its rows and columns.
+
+    All parts grow at once: every pixel takes the highest number among its neighbours until none changes any more.
+    """
+    labels = np.where(hot, np.arange(1, hot.size + 1).reshape(hot.shape), 0)
+    while True:
+        grown = labels.copy()
+        for here, there in _NEIGHBOURS:
+            np.maximum(grown[here], labels[there], out=grown[here])
+        grown[~hot] = 0
+        if (grown == labels).all():
+            break
+        labels = grown
     spots: list[tuple[Any, Any]] = []
-    while left.any():
-        spot = np.zeros_like(left)
-        spot[np.unravel_index(left.argmax(), left.shape)] = True
-        while True:
-            grown = spot.copy()
-            grown[1:] |= spot[:-1]
-            grown[:-1] |= spot[1:]
-            grown[:, 1:] |= spot[:, :-1]
-            grown[:, :-1] |= spot[:, 1:]
-            grown &= left
-            if (grown == spot).all():
-                break
-            spot = grown
-        left &= ~spot
-        rows, columns = np.nonzero(spot)
+    numbers, sizes = np.unique(labels[hot], return_counts=True)
+    for number in numbers[sizes >= LEAST_PIXELS]:
+        rows, columns = np.nonzero(labels == number)
         spots.append((rows, columns))
     return spots

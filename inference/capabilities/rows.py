@@ -22,6 +22,14 @@ MOST_IMAGE_BYTES = 3 * 1024 * 1024
 # A small file can say that it is a huge picture.
 MOST_PIXELS = 16_000_000
 FORMATS = ("PNG", "JPEG")
+_UNREADABLE = (
+    UnidentifiedImageError,
+    OSError,
+    ValueError,
+    SyntaxError,  # what Pillow raises on a broken PNG
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 
 def text_row(text: str) -> Any:
@@ -52,14 +60,21 @@ def image_row(raw: bytes, capability: Capability) -> tuple[Any, tuple[int, int]]
                     _("The picture has %(pixels)d pixels; at most %(most)d are taken.")
                     % {"pixels": size[0] * size[1], "most": MOST_PIXELS}
                 )
-            grey = opened.convert("L").resize((capability.size, capability.size), Image.Resampling.BILINEAR)
+            grey = _grey(opened).resize((capability.size, capability.size), Image.Resampling.BILINEAR)
     except InvalidInput:
         raise
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise InvalidInput(
             _("That is no picture that can be read."), hint=_("Send a PNG or JPEG file.")
         ) from error
     return np.asarray(grey).tolist(), size
+
+
+def _grey(picture: Image.Image) -> Image.Image:
+    """In 8 bits. Pillow cuts 16 bits off at 255, which would leave white."""
+    if picture.mode.startswith("I"):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    return picture.convert("L")
 
 
 def decoded(text: str) -> bytes:

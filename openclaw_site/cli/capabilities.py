@@ -46,9 +46,12 @@ def use(name: str, given: tuple[str, ...], url: str, client_id: str, client_secr
 
     Prints one JSON object per text or picture. The client needs the right to call the endpoint base-NAME.
     """
+    content = [_content(argument) for argument in given]
+    if len({type(item) for item in content}) > 1:
+        raise click.UsageError("Give texts or pictures, not both.")
     try:
         with Client(url, client_id=client_id, client_secret=client_secret) as client:
-            for answer in client.use(name, *map(_content, given)):
+            for answer in client.use(name, *content):
                 click.echo(json.dumps(answer, ensure_ascii=False))
     except (ClientError, httpx.HTTPError) as error:
         raise click.ClickException(str(error)) from error

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import AsyncClient, Client
 from PIL import Image
@@ -214,3 +215,25 @@ def test_an_administrator_adds_them_by_a_button(org):
         assert "Limitations" in one
         assert found.sha256 in one
     assert client.get("/console/capabilities/none/").status_code == 404
+
+
+async def test_a_person_tries_one_on_its_page(serving, org):
+    def sign_in():
+        client = AsyncClient()
+        client.force_login(make_member(org, Role.DEVELOPER))
+        return client
+
+    client = await sync_to_async(sign_in)()
+
+    async def tried(name, **content):
+        return await client.post(f"/console/capabilities/{name}/", content)
+
+    answer = await tried("pii", text="mail ann@example.com")
+    assert (answer.status_code, b"mail [email]" in answer.content) == (200, True)
+    file = SimpleUploadedFile("part.png", picture(200, 200, value=90), "image/png")
+    answer = await tried("defects", image=file)
+    assert (answer.status_code, b"&quot;score&quot;" in answer.content) == (200, True)
+    assert (await tried("pii", text=" ")).status_code == 400
+    assert (await tried("defects")).status_code == 400
+    broken = await tried("defects", image=SimpleUploadedFile("part.png", b"no picture", "image/png"))
+    assert (broken.status_code, b"no picture that can be read" in broken.content) == (400, True)
