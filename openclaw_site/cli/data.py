@@ -13,7 +13,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 PASSED_ON = {
     "datasets": "List registered datasets.",
     "register": "Register data that stays where it is, by its address.",
-    "describe": "Make what is written about an asset stricter; loosening it takes two people in the console.",
+    "describe": "Make what is written about an asset stricter; loosening it takes two people: `act loosen`.",
     "requests": "List requests to loosen something.",
     "erasures": "List erasures, or show one with its places.",
     "retry-erasure": "Try again what needed a person.",
@@ -46,7 +46,7 @@ def assets(text: str, label: str, tenant: str, as_json: bool) -> None:
 @click.option("--subject", multiple=True, help="personal, health or payment; may be repeated.")
 @click.option("--reason", required=True)
 def label(asset: str, label: str, subject: tuple[str, ...], reason: str) -> None:
-    """Raise a label; what came of the asset rises with it. Lowering one needs two people in the console."""
+    """Raise a label; what came of the asset rises with it. Lowering one needs two people: `act loosen`."""
     _run("label", asset, label, *(f"--subject={name}" for name in subject), f"--reason={reason}")
 
 
@@ -95,6 +95,23 @@ def replay_day(day: str, pool_file: str | None, tenant: str, as_json: bool) -> N
     # The command runs in the checkout, not where it was called.
     given += [f"--pool-file={Path(pool_file).absolute()}"] if pool_file else []
     _run("replay-day", *given, tenant=tenant, as_json=as_json)
+
+
+@data.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def act(arguments: tuple[str, ...]) -> None:
+    """Loosen, decide, confirm-place, as a person who gives their password (see --help)."""
+    raise SystemExit(run_django("data_act", *arguments))
+
+
+@data.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def upload(name: str, file: Path, arguments: tuple[str, ...]) -> None:
+    """Keep FILE as the dataset NAME, sealed; further options as `act upload --help` lists them."""
+    # The command runs in the checkout, not where it was called.
+    raise SystemExit(run_django("data_act", "upload", name, str(file.absolute()), *arguments))
 
 
 def _passed_on(step: str, told: str) -> click.Command:

@@ -45,6 +45,13 @@ def re_encrypt(tenant: str, purpose: str) -> None:
     raise SystemExit(run_django("keys", "re-encrypt", f"--tenant={tenant}", f"--purpose={purpose}"))
 
 
+@keys.command("cancel-re-encryption")
+@click.option("--tenant", required=True, help="The tenant's short name.")
+def cancel_re_encryption(tenant: str) -> None:
+    """Stop a re-encryption after its present step; nothing is lost, and the rest stays readable as it is."""
+    raise SystemExit(run_django("keys", "cancel-re-encryption", f"--tenant={tenant}"))
+
+
 @keys.command()
 @click.option("--tenant", required=True, help="The tenant's short name.")
 @click.option(

@@ -6,14 +6,17 @@ import json
 from io import StringIO
 
 import pytest
+from django.contrib.auth.hashers import check_password
 from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.test import Client
 
+from governance.access.models import Application
 from governance.audit.models import AuditEntry
 from governance.principals import Role
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership, Tenant, User
+from tests.factories.governance import PASSWORD
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey", "platform")]
 
@@ -134,3 +137,30 @@ def test_a_tenants_administrator_by_rest(org, other_org, member, browser):
         assert admin.get(f"/api/v1/{path}").status_code == 404, path
     for path in ("people/", "memberships/", "tenants/"):
         assert developer.get(f"/api/v1/{path}").status_code == 403
+
+
+def test_a_tenant_and_its_clients_at_the_machine(member, monkeypatch):
+    assert "harbour is there" in run("add-tenant", "harbour", "The harbour", "--kind", "organisation")
+    with pytest.raises(CommandError, match="already a tenant"):
+        run("add-tenant", "harbour", "Another", "--kind", "organisation")
+    with platform_scope(), transaction.atomic():
+        harbour = Tenant.objects.get(slug="harbour")
+    anna = member(harbour, Role.TENANT_ADMIN, username="anna")
+    making = ("add-application", "scoring", "--scope", "models:infer", "--tenant", "harbour", "--as", "anna")
+    monkeypatch.setattr("sys.stdin", StringIO("a guess\n"))
+    with pytest.raises(CommandError, match="not right"):
+        run(*making)
+    monkeypatch.setattr("sys.stdin", StringIO(f"{PASSWORD}\n"))
+    said = run(*making).splitlines()
+    client_id, secret = (line.rpartition(" ")[2] for line in said)
+    with platform_scope(), transaction.atomic():
+        made = Application.objects.get(client_id=client_id)
+        assert (made.user_id, made.tenant_id, made.require_dpop) == (anna.pk, harbour.pk, False)
+        assert check_password(secret, made.client_secret)
+    assert "bound tokens only" in run("require-dpop", client_id, "--tenant", "harbour")
+    with pytest.raises(CommandError, match="no application"):
+        run("disable-application", client_id, "--tenant", "platform", "--reason", "x")
+    run("disable-application", client_id, "--tenant", "harbour", "--reason", "replaced")
+    listed = json.loads(run("applications", "--tenant", "harbour", "--json"))
+    assert listed == [{"client_id": client_id, "name": "scoring", "require_dpop": True, "active": False}]
+    assert reasons("access.application.disable") == {"replaced"}

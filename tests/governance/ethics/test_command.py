@@ -70,3 +70,16 @@ def test_an_incident_from_its_entry_to_its_end(run, org, admin, officer, platfor
     run(officer, platform, "close", made, "--action=The model was replaced.")
     with platform_scope(), transaction.atomic():
         assert Incident.objects.get().state == "closed"
+
+
+def test_a_refused_request_is_not_renewed_and_a_given_approval_is(
+    run, partner, partner_org, officer, platform
+):
+    asked = ask(partner)
+    with pytest.raises(CommandError, match="given or expired"):
+        run(partner, partner_org, "renew", asked.id)
+    run(officer, platform, "decide", asked.id, "approve", "--reason=Good.")
+    again = run(partner, partner_org, "renew", asked.id).split()[0]
+    with platform_scope(), transaction.atomic():
+        assert Approval.objects.get(pk=again).state == "requested"
+        assert Approval.objects.get(pk=asked.pk).state == "approved"

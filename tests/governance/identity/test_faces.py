@@ -142,6 +142,16 @@ class TestCommand:
         assert run("reset-factors", name, "--tenant=bank", "--reason=phone lost").startswith("2 ")
         assert log("identity.factor.reset")[0].actor_kind == "system"
 
+    def test_one_session_ends_and_only_in_its_tenant(self, org, other_org, person):
+        anna = person(org, Role.DEVELOPER, username="anna")
+        assert anna.client.get("/account/security/").status_code == 200
+        session = run("sessions", f"--tenant={org.slug}").split()[0]
+        with pytest.raises(CommandError, match="no such session"):
+            run("end-session", f"--tenant={other_org.slug}", session)
+        assert "has ended" in run("end-session", f"--tenant={org.slug}", session)
+        assert run("sessions", f"--tenant={org.slug}") == ""
+        assert anna.client.get("/account/security/").status_code == 302
+
     @pytest.mark.parametrize(
         "arguments",
         [

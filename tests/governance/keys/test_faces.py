@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from governance.keys import envelopes
+from governance.keys import envelopes, services
 from governance.keys.checks import check_token_settings
 from governance.keys.models import DataKey, Destruction, KeyState, ReEncryption, WrappingKey
 from governance.principals import Role
@@ -192,6 +192,18 @@ def test_the_command_line(org, blob, member, monkeypatch):
     with tenant_context(org.id):
         assert {k.state for k in DataKey.objects.all()} == {KeyState.DESTROYED}
         assert all(k.erased_at for k in WrappingKey.objects.all())
+
+
+def test_a_re_encryption_is_cancelled(org, blob, principal_for):
+    with pytest.raises(CommandError, match="being written anew"):
+        run("cancel-re-encryption", f"--tenant={org.slug}")
+    admin = principal_for(org, Role.TENANT_ADMIN)
+    with tenant_context(org.id):
+        job = services.re_encrypt(principal=admin, tenant_id=org.id)
+    assert "stops" in run("cancel-re-encryption", f"--tenant={org.slug}")
+    with tenant_context(org.id):
+        job.refresh_from_db()
+    assert job.state == "cancelled"
 
 
 def test_the_command_line_says_when_keys_are_away(token_in_use):

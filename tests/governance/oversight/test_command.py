@@ -116,3 +116,15 @@ def test_a_release_is_asked_for_by_a_person(person, run, org):
     assert "Somebody else" in run("ask-release", stop, "--reason=the model was replaced", *options)
     with acting(admin):
         assert Stop.objects.get().state == "releasing"
+
+
+def test_the_second_person_releases_a_stop(person, run, org):
+    _first, hers = person(org, Role.TENANT_ADMIN)
+    _second, his = person(org, Role.TENANT_ADMIN)
+    run("stop", "endpoint", f"--tenant={org.slug}", f"--id={ENDPOINT}", "--reason=wrong answers")
+    stop = json.loads(run("stops", "--json"))[0]["id"]
+    run("ask-release", stop, "--reason=the model was replaced", *hers)
+    with pytest.raises(CommandError):
+        run("release", stop, *hers)
+    assert "released" in run("release", stop, *his)
+    assert json.loads(run("stops", "--json")) == []

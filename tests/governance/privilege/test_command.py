@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
+from django.utils import timezone
 
 from governance.audit.models import AuditEntry
 from governance.principals import Role
+from governance.privilege.models import RemovalProposal, RightKind
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership
 from tests.factories.governance import PASSWORD
@@ -92,3 +95,50 @@ def test_an_elevation_between_two_people(org, other_org, member, types):
         run("approve", *deciding, "--as", "stranger")
     with pytest.raises(CommandError, match="no id"):
         run("end", "nonsense", "--reason", "x")
+
+
+def test_holders_and_bounds(org, member, types):
+    member(org, Role.TENANT_ADMIN, username="boss")
+    by_boss = ("--tenant", org.slug, "--as", "boss")
+    named = ("boss", "tenant_admin", *by_boss)
+    types("a guess")
+    with pytest.raises(CommandError, match="not right"):
+        run("name-holder", *named)
+    types(PASSWORD)
+    run("name-holder", *named)
+    assert "boss as tenant_admin" in run("holders", "--tenant", org.slug)
+    types(PASSWORD)
+    run("remove-holder", *named)
+    assert run("holders", "--tenant", org.slug) == ""
+    with pytest.raises(CommandError, match="not named"):
+        run("remove-holder", *named)
+    types(PASSWORD)
+    assert "unused after days: 30" in run("bounds", *by_boss, "--unused-after-days", "30")
+    kept = run("bounds", "--tenant", org.slug)
+    assert "unused after days: 30" in kept
+    with pytest.raises(CommandError, match="Say who"):
+        run("bounds", "--tenant", org.slug, "--unused-after-days", "40")
+    types(PASSWORD)
+    with pytest.raises(CommandError, match="greater than"):
+        run("bounds", *by_boss, "--unused-after-days", "1")
+    assert run("bounds", "--tenant", org.slug) == kept
+
+
+def test_an_unused_right_is_kept(org, member):
+    dana = member(org, Role.DEVELOPER, username="dana")
+    with platform_scope(), transaction.atomic():
+        made = RemovalProposal.objects.create(
+            tenant=org,
+            account=dana,
+            kind=RightKind.ROLE,
+            name="developer",
+            object_id="",
+            unused_since=timezone.now() - timedelta(days=90),
+        )
+    assert str(made.id) in run("unused", "--tenant", org.slug)
+    run("keep", str(made.id), "--reason", "needed at the end of the year")
+    with platform_scope(), transaction.atomic():
+        made.refresh_from_db()
+        assert made.state == "kept"
+        assert AuditEntry.objects.get(action="privilege.right.keep").reason == "needed at the end of the year"
+        assert Membership.objects.filter(user=dana).exists()

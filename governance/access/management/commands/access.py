@@ -10,6 +10,8 @@ from django.db import transaction
 
 from governance.access import services
 from governance.access.decisions import require
+from governance.access.models import Application
+from governance.access.terminal import add_person, person_at_terminal
 from governance.errors import DomainError, InvalidInput, NotFound
 from governance.principals import SYSTEM, Role
 from governance.tenants.context import platform_scope
@@ -54,10 +56,35 @@ class Command(BaseCommand):
             if name == "take":
                 command.add_argument("--reason", required=True)
 
+        made = commands.add_parser("add-tenant", help="A new isolation domain.")
+        made.add_argument("tenant", help="its short name")
+        made.add_argument("name")
+        made.add_argument("--kind", choices=Tenant.Kind.values, required=True)
+        clients = commands.add_parser("applications", help="List the programs that have a client id.")
+        clients.add_argument("--json", action="store_true")
+        client = commands.add_parser("add-application", help="A client; its secret is printed once.")
+        client.add_argument("name")
+        client.add_argument("--scope", action="append", required=True, help="once for each")
+        client.add_argument("--role", choices=ROLES, default=Role.SERVICE.value)
+        client.add_argument(
+            "--require-dpop", action="store_true", help="tokens bound to a key only (RFC 9449)"
+        )
+        add_person(client)
+        stop = commands.add_parser(
+            "disable-application", help="Its tokens are refused within a second, for good."
+        )
+        stop.add_argument("--reason", required=True)
+        bound = commands.add_parser("require-dpop", help="Tokens that are bound to a key only, from now on.")
+        bound.add_argument("--off", action="store_true", help="both kinds again")
+        for step in (stop, bound):
+            step.add_argument("application", help="its client id")
+        for step in (clients, stop, bound):
+            step.add_argument("--tenant", required=True, help="the tenant's short name")
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with platform_scope(), transaction.atomic():
-                getattr(self, f"_{options['what']}")(options)
+                getattr(self, "_" + options["what"].replace("-", "_"))(options)
         except DomainError as error:
             raise CommandError(str(error)) from error
 
@@ -121,6 +148,50 @@ class Command(BaseCommand):
         services.remove_membership(principal=SYSTEM, membership_id=held.pk, reason=self._reason(options))
         self.stdout.write(f"{user.username} is no longer {options['role']} in {tenant.slug}.")
 
+    def _add_tenant(self, options: dict[str, Any]) -> None:
+        made = services.create_tenant(
+            principal=SYSTEM, slug=options["tenant"], name=options["name"], kind=options["kind"]
+        )
+        self.stdout.write(f"{made.slug} is there.")
+
+    def _applications(self, options: dict[str, Any]) -> None:
+        tenant = self._tenant(options)
+        require(SYSTEM, "access.application.manage", tenant_id=tenant.id)
+        rows = [
+            {
+                "client_id": row.client_id,
+                "name": row.name,
+                "require_dpop": row.require_dpop,
+                "active": row.disabled_at is None,
+            }
+            for row in Application.objects.filter(tenant=tenant).order_by("id")
+        ]
+        self._tell(options, rows, "{client_id}: {name}{state}")
+
+    def _add_application(self, options: dict[str, Any]) -> None:
+        # Whoever makes a client answers for what it does, so it is a person.
+        made = services.create_application(
+            principal=person_at_terminal(options["user"], self._tenant(options)),
+            name=options["name"],
+            scopes=options["scope"],
+            role=Role(options["role"]),
+            tenant_id=self._tenant(options).id,
+            require_dpop=options["require_dpop"],
+        )
+        self.stdout.write(f"client id: {made.application.client_id}")
+        self.stdout.write(f"client secret, shown this once: {made.client_secret}")
+
+    def _disable_application(self, options: dict[str, Any]) -> None:
+        found = self._application(options)
+        services.disable_application(principal=SYSTEM, application_id=found.pk, reason=self._reason(options))
+        self.stdout.write(f"{found.name} is disabled.")
+
+    def _require_dpop(self, options: dict[str, Any]) -> None:
+        found = self._application(options)
+        required = not options["off"]
+        services.set_require_dpop(principal=SYSTEM, application_id=found.pk, required=required)
+        self.stdout.write(f"{found.name} gets {'bound tokens only' if required else 'bearer tokens, too'}.")
+
     def _tell(self, options: dict[str, Any], rows: list[dict[str, Any]], line: str) -> None:
         if options["json"]:
             self.stdout.write(json.dumps(rows, default=str, indent=1))
@@ -145,6 +216,12 @@ class Command(BaseCommand):
         found = Tenant.objects.filter(slug=options["tenant"]).first()
         if found is None:
             raise NotFound(f"There is no tenant “{options['tenant']}”.")
+        return found
+
+    def _application(self, options: dict[str, Any]) -> Application:
+        rows = Application.objects.filter(tenant=self._tenant(options), client_id=options["application"])
+        if (found := rows.first()) is None:
+            raise NotFound(f"There is no application “{options['application']}”.")
         return found
 
     @staticmethod

@@ -239,7 +239,7 @@ class Command(BaseCommand):
             found = self._erasure(principal, options)
             if not options["json"]:
                 self.stdout.write(f"{found}: {found.state}")
-            names = ("name", "type", "outcome", "reason", "confirmed_by_label")
+            names = ("id", "name", "type", "outcome", "reason", "confirmed_by_label")
             self._show(options, list(found.places.order_by("depth", "id").values(*names)))
             return
         rows = Erasure.objects.all()

@@ -39,6 +39,8 @@ class Command(BaseCommand):
         evidence.add_argument("approval", type=UUID)
         evidence.add_argument("kind", choices=Evidence.Kind.values)
         evidence.add_argument("file", type=Path)
+        renew = commands.add_parser("renew", help="ask again for the same bytes, before an approval ends")
+        renew.add_argument("approval", type=UUID)
         entered = commands.add_parser("incident", help="enter an incident")
         entered.add_argument("type", help="what it is about, e.g. rollouts.endpoint")
         entered.add_argument("id")
@@ -92,6 +94,11 @@ class Command(BaseCommand):
             principal=principal, approval_id=options["approval"], kind=options["kind"], document=document
         )
         self.stdout.write(f"accepted, sha256 {row.digest}")
+
+    def renew(self, principal: Principal, options: dict[str, Any]) -> None:
+        """Ask for another term."""
+        made = services.renew_approval(principal=principal, approval_id=options["approval"])
+        self.stdout.write(f"{made.id}  {made}  {made.get_state_display()}")
 
     def incident(self, principal: Principal, options: dict[str, Any]) -> None:
         """Enter one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
@@ -31,6 +32,7 @@ class Command(BaseCommand):
             ("provider-add", "Add an identity provider; its client secret is read from standard input."),
             ("provider-change", "Change an identity provider."),
             ("sessions", "List a tenant's open sessions."),
+            ("end-session", "End one session."),
             ("end-sessions", "End every session of a person in the tenant."),
             ("rules", "Show or set a tenant's sign-in rules."),
             ("reset-factors", "Take all second factors of a person away."),
@@ -64,6 +66,10 @@ class Command(BaseCommand):
         parser.add_argument("--disable", dest="enabled", action="store_false")
         parser.add_argument("--group", action="append", default=None, metavar="GROUP=ROLE")
         parser.add_argument("--new-secret", action="store_true", help="read it from standard input")
+
+    def _arguments_end_session(self, parser: CommandParser) -> None:
+        parser.add_argument("session", type=UUID, help="its id, as `sessions` lists it")
+        parser.add_argument("--reason", default="")
 
     def _arguments_end_sessions(self, parser: CommandParser) -> None:
         parser.add_argument("username")
@@ -122,6 +128,16 @@ class Command(BaseCommand):
                 f"{row.pk}  {row.user.get_username()}  {row.factor}  {row.program or '-'}  {row.network or '-'}  "
                 f"since {row.started_at:%Y-%m-%d %H:%M}  seen {row.last_seen_at:%Y-%m-%d %H:%M}"
             )
+
+    def _end_session(self, tenant: Tenant, options: dict[str, Any]) -> None:
+        if not selectors.sessions(tenant.pk).filter(pk=options["session"]).exists():
+            raise NotFound("There is no such session, or it has ended already.")
+        sessions.end(
+            principal=SYSTEM,
+            session_id=options["session"],
+            reason=options["reason"] or "ended from the command line",
+        )
+        self.stdout.write("The session has ended.")
 
     def _end_sessions(self, tenant: Tenant, options: dict[str, Any]) -> None:
         count = sessions.end_of_person(

@@ -14,7 +14,7 @@ from django.db import transaction
 from governance.access.terminal import person_at_terminal
 from governance.errors import DomainError, NotFound
 from governance.keys import selectors, services
-from governance.keys.models import Destruction
+from governance.keys.models import Destruction, ReEncryption
 from governance.principals import SYSTEM
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Tenant
@@ -38,6 +38,8 @@ class Command(BaseCommand):
         re_encrypt = commands.add_parser("re-encrypt")
         re_encrypt.add_argument("--tenant", required=True)
         re_encrypt.add_argument("--purpose", default="")
+        cancel = commands.add_parser("cancel-re-encryption")
+        cancel.add_argument("--tenant", required=True)
         destroy = commands.add_parser("destroy")
         destroy.add_argument("--tenant", required=True)
         destroy.add_argument(
@@ -118,6 +120,15 @@ class Command(BaseCommand):
         self.stdout.write(str(job.get_state_display()))
         for problem in job.problems:
             self.stdout.write(f"  {problem['collection']} {problem['object']}: {problem['code']}")
+
+    def _cancel_re_encryption(self, options: dict[str, Any]) -> None:
+        tenant = self._tenant(options)
+        with transaction.atomic():
+            job = ReEncryption.objects.filter(tenant=tenant, finished_at=None).first()
+        if job is None:
+            raise NotFound(f"Nothing of “{tenant.slug}” is being written anew.")
+        services.cancel_re_encryption(principal=SYSTEM, job_id=job.id)
+        self.stdout.write("It stops after the present step; what is written anew stays so.")
 
     def _destroy(self, options: dict[str, Any]) -> None:
         tenant = self._tenant(options)

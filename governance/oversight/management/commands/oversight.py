@@ -49,6 +49,11 @@ class Command(BaseCommand):
         release.add_argument("stop", type=UUID)
         release.add_argument("--reason", required=True)
         add_person(release)
+        second = commands.add_parser(
+            "release", help="the second one releases it; it answers again within a second"
+        )
+        second.add_argument("stop", type=UUID)
+        add_person(second)
         for name, (_step, words) in STEPS.items():
             step = commands.add_parser(name)
             step.add_argument("task", type=UUID)
@@ -105,7 +110,7 @@ class Command(BaseCommand):
             target=ObjectRef(KINDS.get(options["scope"], ""), options["id"], label=options["id"]),
             tenant_id=tenant.id if tenant else None,
         )
-        self.stdout.write(f"{stop}: stopped. Two people release it, on the page of stop buttons.")
+        self.stdout.write(f"{stop}: stopped. Two people release it: ask-release, then release.")
 
     def stops(self, options: dict[str, Any]) -> None:
         """What is stopped."""
@@ -170,7 +175,12 @@ class Command(BaseCommand):
     def ask_release(self, principal: Principal, options: dict[str, Any]) -> None:
         """The first of two."""
         services.ask_release(principal=principal, stop_id=options["stop"], reason=options["reason"])
-        self.stdout.write("Asked. Somebody else must release it, on the page of stop buttons.")
+        self.stdout.write("Asked. Somebody else releases it: openclaw oversight release.")
+
+    def release(self, principal: Principal, options: dict[str, Any]) -> None:
+        """The second."""
+        stop = services.release_stop(principal=principal, stop_id=options["stop"])
+        self.stdout.write(f"{stop}: released.")
 
     def contest(self, principal: Principal, options: dict[str, Any]) -> None:
         """Contest one decision."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
@@ -15,12 +16,13 @@ from governance.access.terminal import person_at_terminal
 from governance.errors import DomainError
 from governance.principals import SYSTEM, Principal, Role
 from governance.privilege import removing, selectors, services
-from governance.privilege.models import RightKind
+from governance.privilege.models import BreakGlassHolder, RightKind
 from governance.privilege.things import find_thing
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Tenant, User
 
 LISTED = 200
+BOUNDS = ("unused_after_days", "max_elevation_minutes", "break_glass_minutes")
 ROLES = sorted(role.value for role in Role if role not in (Role.SYSTEM, Role.SERVICE))
 
 
@@ -49,6 +51,26 @@ class Command(BaseCommand):
         remove.add_argument("--object", default="", help="the object's id, for a permission")
         remove.add_argument("--tenant", required=True)
         remove.add_argument("--reason", required=True)
+        keep = commands.add_parser(
+            "keep", help="keep an unused right; it is watched anew for the tenant's time"
+        )
+        keep.add_argument("proposal", type=UUID, help="an id that `unused` lists")
+        keep.add_argument("--reason", required=True)
+        bounds = commands.add_parser("bounds", help="show or set a tenant's bounds")
+        for name in BOUNDS:
+            bounds.add_argument("--" + name.replace("_", "-"), type=int)
+        commands.add_parser("holders", help="who may break the glass")
+        for name in ("name-holder", "remove-holder"):
+            holder = commands.add_parser(name)
+            holder.add_argument("account")
+            holder.add_argument("role", choices=ROLES)
+        for name in ("bounds", "holders", "name-holder", "remove-holder"):
+            commands.choices[name].add_argument("--tenant", required=True)
+        for name in ("bounds", "name-holder", "remove-holder"):
+            needed = name != "bounds"  # showing them needs nobody
+            commands.choices[name].add_argument(
+                "--as", dest="user", required=needed, help="who does it; a password is read"
+            )
         elevations = commands.add_parser("elevations")
         elevations.add_argument("--tenant", required=True)
         elevations.add_argument("--json", action="store_true")
@@ -101,14 +123,14 @@ class Command(BaseCommand):
         require(SYSTEM, "privilege.right.view", tenant_id=tenant.id)
         rows = list(selectors.open_proposals(tenant.id))
         if options["json"]:
-            fields = ("name", "object_id", "object_label", "unused_since")
+            fields = ("id", "name", "object_id", "object_label", "unused_since")
             plain = [{"account": r.account.username} | {f: getattr(r, f) for f in fields} for r in rows]
             self.stdout.write(json.dumps(plain, default=str, indent=1))
             return
         for row in rows:
             thing = f" on {row.object_label or row.object_id}" if row.object_id else ""
             self.stdout.write(
-                f"{row.account.username}: {row.name}{thing}, unused since {row.unused_since:%Y-%m-%d}"
+                f"{row.id} {row.account.username}: {row.name}{thing}, unused since {row.unused_since:%Y-%m-%d}"
             )
         if not rows:
             self.stdout.write("Every right is in use, or not yet watched for long enough.")
@@ -139,12 +161,61 @@ class Command(BaseCommand):
         if not rows:
             self.stdout.write("No emergency access is in force or waits for a review.")
 
+    def keep(self, options: dict[str, Any]) -> None:
+        """Keep a right that is proposed for removal."""
+        removing.decide_proposal(
+            principal=SYSTEM, proposal_id=options["proposal"], remove=False, reason=options["reason"]
+        )
+        self.stdout.write("Kept.")
+
+    def bounds(self, options: dict[str, Any]) -> None:
+        """A tenant's bounds."""
+        tenant = self._tenant(options)
+        require(SYSTEM, "privilege.right.view", tenant_id=tenant.id)
+        row = selectors.settings_of(tenant.id)
+        given = {name: options[name] for name in BOUNDS if options[name] is not None}
+        if given:
+            if not options["user"]:
+                raise CommandError("Say who sets them: --as with the person's name.")
+            wanted = {name: getattr(row, name) for name in BOUNDS} | given
+            try:
+                row = services.save_settings(principal=self._person(options), tenant_id=tenant.id, **wanted)
+            except ValidationError as error:
+                raise CommandError(" ".join(error.messages)) from error
+        for name in BOUNDS:
+            self.stdout.write(f"{name.replace('_', ' ')}: {getattr(row, name)}")
+
+    def holders(self, options: dict[str, Any]) -> None:
+        """Who may break the glass."""
+        tenant = self._tenant(options)
+        require(SYSTEM, "privilege.right.view", tenant_id=tenant.id)
+        rows = BreakGlassHolder.objects.filter(tenant=tenant).select_related("person")
+        for row in rows.order_by("person__username", "role"):
+            self.stdout.write(f"{row.person.username} as {row.role}")
+
+    def name_holder(self, options: dict[str, Any]) -> None:
+        """Name somebody for emergency access."""
+        services.name_holder(
+            principal=self._person(options),
+            tenant_id=self._tenant(options).id,
+            person_id=self._account(options).pk,
+            role=Role(options["role"]),
+        )
+        self.stdout.write("Named; everybody is alarmed when they break the glass.")
+
+    def remove_holder(self, options: dict[str, Any]) -> None:
+        """Name them no more."""
+        tenant, account = self._tenant(options), self._account(options)
+        found = BreakGlassHolder.objects.filter(tenant=tenant, person=account, role=options["role"]).first()
+        if found is None:
+            raise CommandError(f"{account.username} is not named as {options['role']} in {tenant.slug}.")
+        services.remove_holder(principal=self._person(options), holder_id=found.pk)
+        self.stdout.write("Not named any more.")
+
     def remove(self, options: dict[str, Any]) -> None:
         """Take one right away."""
         tenant = self._tenant(options)
-        account = User.objects.filter(username=options["account"]).first()
-        if account is None:
-            raise CommandError(f"There is no account {options['account']}.")
+        account = self._account(options)
         removing.remove_right(
             principal=SYSTEM,
             tenant_id=tenant.id,
@@ -220,6 +291,13 @@ class Command(BaseCommand):
 
     def _person(self, options: dict[str, Any]) -> Principal:
         return person_at_terminal(options["user"], self._tenant(options))
+
+    @staticmethod
+    def _account(options: dict[str, Any]) -> User:
+        account = User.objects.filter(username=options["account"]).first()
+        if account is None:
+            raise CommandError(f"There is no account {options['account']}.")
+        return account
 
     @staticmethod
     def _id(options: dict[str, Any]) -> UUID:
