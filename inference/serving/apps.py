@@ -9,10 +9,10 @@ class ServingConfig(AppConfig):
 
     def ready(self) -> None:
         from inference.serving import checks, policies  # noqa: F401  registers the checks and the actions
+        from inference.serving.batch.ending import register_refusals
         from inference.serving.batch.erasing import register_with_catalogue
         from inference.serving.batch.files import register_files
         from inference.serving.batch.metrics import register_batch_metrics
-        from inference.serving.batch.progress import register_refusals
 
         register_batch_metrics()
         register_with_catalogue()

@@ -16,6 +16,7 @@ class BatchJob(TenantModel):
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")
         RUNNING = "running", _("running")
+        PAUSED = "paused", _("paused")
         SUCCEEDED = "succeeded", _("succeeded")
         FAILED = "failed", _("failed")
         CANCELLED = "cancelled", _("cancelled")
@@ -55,6 +56,7 @@ class BatchJob(TenantModel):
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
+    paused_at = models.DateTimeField(_("paused"), null=True)
     sent_at = models.DateTimeField(
         _("last sent"),
         auto_now_add=True,

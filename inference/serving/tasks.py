@@ -7,27 +7,30 @@ from uuid import UUID
 from celery import shared_task
 
 from governance.tenants.tasks import TenantTask
-from inference.serving.batch import progress
+from inference.serving.batch.ending import end_revoked
+from inference.serving.batch.joining import join as join_shards
+from inference.serving.batch.planning import plan as plan_job
 from inference.serving.batch.retention import drop_old_jobs
 from inference.serving.batch.services import QUEUE
+from inference.serving.batch.stalled import resume_stalled as take_over
 from inference.serving.batch.worker import run_shard as compute
 
 
 @shared_task(
     name="batch.plan",
     base=TenantTask,
-    when_revoked=staticmethod(progress.end_revoked),
+    when_revoked=staticmethod(end_revoked),
     names_data_in=QUEUE,
 )
 def plan(job_id: str) -> None:
     """Cut a job into shards."""
-    progress.plan(UUID(job_id))
+    plan_job(UUID(job_id))
 
 
 @shared_task(
     name="batch.run_shard",
     base=TenantTask,
-    when_revoked=staticmethod(progress.end_revoked),
+    when_revoked=staticmethod(end_revoked),
     names_data_in=QUEUE,
 )
 def run_shard(shard_id: str) -> None:
@@ -38,18 +41,18 @@ def run_shard(shard_id: str) -> None:
 @shared_task(
     name="batch.join",
     base=TenantTask,
-    when_revoked=staticmethod(progress.end_revoked),
+    when_revoked=staticmethod(end_revoked),
     names_data_in=QUEUE,
 )
 def join(job_id: str) -> None:
     """Put the results of a job together."""
-    progress.join(UUID(job_id))
+    join_shards(UUID(job_id))
 
 
 @shared_task(name="batch.resume_stalled", base=TenantTask)
 def resume_stalled() -> None:
     """Take over from workers that died."""
-    progress.resume_stalled()
+    take_over()
 
 
 @shared_task(name="batch.drop_old_jobs", base=TenantTask)

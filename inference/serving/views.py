@@ -21,9 +21,11 @@ from governance.data.models import Label
 from governance.data.words import SUBJECT_NAMES
 from governance.errors import AccessDenied, DomainError, InvalidInput
 from inference.rollouts.selectors import visible_endpoints
-from inference.serving.batch.selectors import is_own, job_for, visible_jobs
+from inference.serving.batch.pausing import pause_batch_job, resume_batch_job
+from inference.serving.batch.selectors import job_for, stopping, visible_jobs
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
-from inference.serving.models import BatchJob
+from inference.serving.batch.states import JOB_STATES
+from inference.serving.models import BatchJob, BatchShard
 
 SHOWN = 100
 State = BatchJob.State
@@ -31,6 +33,7 @@ OPEN = (State.QUEUED, State.RUNNING)
 TONES = {
     State.QUEUED: "info",
     State.RUNNING: "info",
+    State.PAUSED: "warn",
     State.SUCCEEDED: "good",
     State.FAILED: "bad",
     State.CANCELLED: "",
@@ -90,11 +93,14 @@ def _detail(request: HttpRequest, job_id: UUID) -> dict[str, Any]:
     principal = principal_of(request)
     found = job_for(principal, job_id)
     shards = list(found.shards.order_by("index"))
-    action = "serving.batch.request" if is_own(principal, found) else "serving.batch.cancel"
+    may_stop = decide(principal, stopping(principal, found), found).allow
     return _row(found) | {
         "shards": shards,
         "done": sum(shard.rows_done for shard in shards),
-        "may_cancel": found.state in OPEN and decide(principal, action, found).allow,
+        "under_way": sum(shard.state == BatchShard.State.RUNNING for shard in shards),
+        "may_cancel": may_stop and JOB_STATES.allows(found.state, State.CANCELLED),
+        "may_pause": may_stop and JOB_STATES.allows(found.state, State.PAUSED),
+        "may_resume": may_stop and found.state == State.PAUSED,
         "result_url": f"/api/v1/batch-jobs/{found.id}/result/" if found.state == State.SUCCEEDED else "",
     }
 
@@ -118,4 +124,20 @@ def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """Stop a job."""
     cancel_batch_job(principal=principal_of(request), job_id=job_id, reason=_("cancelled in the console"))
     messages.success(request, _("The job is cancelled."))
+    return HttpResponseRedirect(reverse("batch-job", args=[job_id]))
+
+
+@require_POST
+def pause(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Let no new shard begin."""
+    pause_batch_job(principal=principal_of(request), job_id=job_id, reason=_("paused in the console"))
+    messages.success(request, _("The job is paused. What is under way is finished and counts."))
+    return HttpResponseRedirect(reverse("batch-job", args=[job_id]))
+
+
+@require_POST
+def resume(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Go on where the job was paused."""
+    resume_batch_job(principal=principal_of(request), job_id=job_id, reason=_("resumed in the console"))
+    messages.success(request, _("The job goes on where it was paused."))
     return HttpResponseRedirect(reverse("batch-job", args=[job_id]))

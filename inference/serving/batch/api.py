@@ -29,6 +29,7 @@ from governance.errors import Conflict, NotFound
 from governance.ethics.use import use_of
 from governance.principals import Principal
 from inference.serving.batch import files
+from inference.serving.batch.pausing import pause_batch_job, resume_batch_job
 from inference.serving.batch.selectors import find_job, seeing, visible_jobs, with_progress
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
 from inference.serving.models import BatchJob
@@ -53,7 +54,7 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
         fields = [
             "id", "state", "endpoint", "version", "filename", "format", "input_sha256", "input_bytes",
             "row_count", "rows_ok", "rows_bad", "result_sha256", "result_bytes", "error", "created_by_label",
-            "created_at", "started_at", "finished_at", "progress",
+            "created_at", "started_at", "paused_at", "finished_at", "progress",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -85,7 +86,9 @@ class NewBatchJobSerializer(serializers.Serializer[Any]):
 class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[BatchJob]):
     """Batch jobs: one's own, and the tenant's for people who may see them."""
 
-    decisions = dict.fromkeys(("list", "retrieve", "create", "cancel", "result"), "serving.batch.request")
+    decisions = dict.fromkeys(
+        ("list", "retrieve", "create", "cancel", "pause", "resume", "result"), "serving.batch.request"
+    )
     queryset = BatchJob.objects.all()
     serializer_class = BatchJobSerializer
     parser_classes = [MultiPartParser, JSONParser]
@@ -124,6 +127,20 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     def cancel(self, request: Request, pk: str) -> Response:
         """Stop the job."""
         cancel_batch_job(principal=principal_of(request), job_id=self.get_object().id)
+        return Response(BatchJobSerializer(self.get_object()).data)
+
+    @extend_schema(request=None, responses=BatchJobSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Let no new shard begin. Shards under way are finished and count."""
+        pause_batch_job(principal=principal_of(request), job_id=self.get_object().id)
+        return Response(BatchJobSerializer(self.get_object()).data)
+
+    @extend_schema(request=None, responses=BatchJobSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Go on where the job was paused."""
+        resume_batch_job(principal=principal_of(request), job_id=self.get_object().id)
         return Response(BatchJobSerializer(self.get_object()).data)
 
     @extend_schema(responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY})

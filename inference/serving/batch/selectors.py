@@ -56,6 +56,11 @@ def seeing(principal: Principal, job: BatchJob) -> str:
     return "serving.batch.request" if is_own(principal, job) else "serving.batch.view"
 
 
+def stopping(principal: Principal, job: BatchJob) -> str:
+    """The action that stopping, pausing or resuming this job is for this principal."""
+    return "serving.batch.request" if is_own(principal, job) else "serving.batch.cancel"
+
+
 def job_for(principal: Principal, job_id: UUID) -> BatchJob:
     """A job that the principal may see. Raises NotFound or AccessDenied."""
     job = find_job(job_id)

@@ -29,7 +29,7 @@ from inference.rollouts.selectors import Arm, endpoint_snapshot
 from inference.serving.batch import files
 from inference.serving.batch.cataloguing import assets_of, enter_job, purpose_of
 from inference.serving.batch.events import publish
-from inference.serving.batch.selectors import is_own
+from inference.serving.batch.selectors import stopping
 from inference.serving.batch.states import JOB_STATES
 from inference.serving.models import BatchJob, BatchShard
 from inference.serving.split import choose
@@ -103,7 +103,7 @@ def cancel_batch_job(*, principal: Principal, job_id: UUID, reason: str = "") ->
         job = BatchJob.objects.select_for_update(of=("self",)).filter(pk=job_id).first()
         if job is None:
             raise NotFound(_("There is no such batch job."))
-        require(principal, "serving.batch.request" if is_own(principal, job) else "serving.batch.cancel", job)
+        require(principal, stopping(principal, job), job)
         end_job(job, BatchJob.State.CANCELLED)
         record(
             principal=principal,
@@ -112,6 +112,7 @@ def cancel_batch_job(*, principal: Principal, job_id: UUID, reason: str = "") ->
             tenant_id=job.tenant_id,
             reason=reason,
         )
+        transaction.on_commit(lambda: files.tidy(job))
     return job
 
 

@@ -9,10 +9,13 @@ Shard = BatchShard.State
 JOB_STATES = StateTable(
     "A batch job",
     {
-        Job.RUNNING: Rule(sources=frozenset({Job.QUEUED})),
+        # Paused before it was planned, it is resumed to its planning.
+        Job.QUEUED: Rule(sources=frozenset({Job.PAUSED})),
+        Job.RUNNING: Rule(sources=frozenset({Job.QUEUED, Job.PAUSED})),
+        Job.PAUSED: Rule(sources=frozenset({Job.QUEUED, Job.RUNNING})),
         Job.SUCCEEDED: Rule(sources=frozenset({Job.RUNNING})),
-        Job.FAILED: Rule(sources=frozenset({Job.QUEUED, Job.RUNNING})),
-        Job.CANCELLED: Rule(sources=frozenset({Job.QUEUED, Job.RUNNING})),
+        Job.FAILED: Rule(sources=frozenset({Job.QUEUED, Job.RUNNING, Job.PAUSED})),
+        Job.CANCELLED: Rule(sources=frozenset({Job.QUEUED, Job.RUNNING, Job.PAUSED})),
     },
     initial=[Job.QUEUED],
 )

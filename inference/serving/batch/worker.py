@@ -19,6 +19,7 @@ from governance.tenants.checkpoints import checkpoint
 from inference.registry.artifacts import ArtifactAway, SealedArtifact
 from inference.serving.batch import files, progress
 from inference.serving.batch.in_service import OutOfService, require_in_service
+from inference.serving.batch.pausing import is_full, no_room
 from inference.serving.batch.progress import Lease
 from inference.serving.batch.reading import Place, RawRow, UnreadableFile, read_header, read_rows
 from inference.serving.batch.rows import BadRow, predict_rows, result_line, tensors_of_row, values_of
@@ -67,6 +68,12 @@ def run_shard(shard_id: UUID) -> None:
         return
     except (UnreadableFile, FileNotFoundError, ValueError, Unsealable, KeyDestroyed) as error:
         progress.give_up(lease, f"The file cannot be read: {error}")
+        return
+    except OSError as error:
+        if not is_full(error):
+            raise
+        log.warning("shard %s: %s", shard_id, error)
+        progress.halt(lease, no_room())
         return
     if not progress.complete(
         lease, rows_done=shard_rows.done, rows_bad=shard_rows.bad, sha256=written.sha256

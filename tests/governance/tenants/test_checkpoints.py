@@ -223,7 +223,7 @@ class TestBatch:
     """A batch job is cancelled, says why, and keeps nothing half-done."""
 
     def test_a_running_job_ends_when_its_creator_may_no_longer(self, org, developer, principal_for, settings):
-        from inference.serving.batch import files, progress, worker
+        from inference.serving.batch import ending, files, planning, worker
         from inference.serving.batch.services import create_batch_job
         from inference.serving.models import BatchJob, BatchShard
 
@@ -237,14 +237,14 @@ class TestBatch:
                 filename="a.jsonl",
                 chunks=[b"[1,2,3]\n" * 4],
             )
-            progress.plan(job.id)
+            planning.plan(job.id)
             with transaction.atomic():
                 first, second = BatchShard.objects.order_by("index")
             worker.run_shard(first.id)
             heard(remove_role(developer, org))
             with pytest.raises(Revoked) as ended:
                 worker.run_shard(second.id)
-            progress.end_revoked(str(ended.value), shard_id=second.id)
+            ending.end_revoked(str(ended.value), shard_id=second.id)
             with transaction.atomic():
                 job = BatchJob.objects.get(pk=job.pk)
                 states = {shard.state for shard in job.shards.all()}

@@ -24,7 +24,7 @@ from tests.site.meta.product import AREAS, modules, sources
 OPEN_TO_ALL = {"SpectacularAPIView", "SpectacularSwaggerSplitView"}
 # Sees one tenant's rows only, in the sender's context, and works on rows whose lease it holds: the decision was made
 # when the job was created.
-CONTINUING = {"batch.run_shard"}
+CONTINUING = {"batch.plan", "batch.run_shard", "batch.join"}
 PRODUCT = (*AREAS, "openclaw_site")
 
 

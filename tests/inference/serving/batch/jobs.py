@@ -10,7 +10,7 @@ from django.db import transaction
 from governance.principals import SYSTEM
 from governance.tenants.context import tenant_context
 from inference.registry.services import hold_version
-from inference.serving.batch import files, progress, worker
+from inference.serving.batch import files, joining, planning, worker
 from inference.serving.batch.services import create_batch_job
 from inference.serving.models import BatchJob, BatchShard
 
@@ -29,12 +29,12 @@ def rows(count):
 def compute(job):
     """What the workers do, in this process."""
     with tenant_context(job.tenant_id):
-        progress.plan(job.id)
+        planning.plan(job.id)
         with transaction.atomic():
             shards = list(BatchShard.objects.filter(job=job).values_list("id", flat=True))
         for shard in shards:
             worker.run_shard(shard)
-        progress.join(job.id)
+        joining.join(job.id)
         with transaction.atomic():
             return BatchJob.objects.get(pk=job.pk)
 

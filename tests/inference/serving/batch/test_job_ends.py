@@ -12,7 +12,7 @@ from governance.keys.errors import KeysUnavailable
 from governance.keys.memory import memory
 from governance.keys.models import DataKey, KeyState
 from governance.tenants.context import tenant_context
-from inference.serving.batch import files, in_service, progress, worker
+from inference.serving.batch import files, in_service, joining, planning, progress, worker
 from inference.serving.batch.rows import predict_rows
 from inference.serving.models import BatchJob, BatchShard
 from tests.inference.serving.batch.jobs import compute, content, hold, names, result, rows, start
@@ -54,7 +54,7 @@ def test_a_shard_waits_for_keys_that_are_away_and_its_attempt_does_not_count(
     worker._load.cache_clear()
     job = start(admin, rows(3))
     with tenant_context(org.id):
-        progress.plan(job.id)
+        planning.plan(job.id)
         with transaction.atomic():
             (shard,) = BatchShard.objects.filter(job=job)
         memory.forget()
@@ -85,7 +85,7 @@ def test_of_two_joins_one_counts_and_the_other_leaves_nothing(admin, endpoint, o
 
     def joined_path(*args):
         monkeypatch.setattr(files, "joined_path", real)
-        progress.join(job.id)  # another worker is faster
+        joining.join(job.id)  # another worker is faster
         return real(*args)
 
     monkeypatch.setattr(files, "joined_path", joined_path)

@@ -25,7 +25,7 @@ from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from inference.rollouts.selectors import endpoint_snapshot
 from inference.rollouts.services import grant_invoke
-from inference.serving.batch import files, progress, worker
+from inference.serving.batch import files, planning, progress, stalled, worker
 from inference.serving.batch.retention import drop_old_jobs
 from inference.serving.batch.services import cancel_batch_job
 from inference.serving.batch.states import JOB_STATES, SHARD_STATES
@@ -37,10 +37,11 @@ from tests.states import assert_complete, assert_step, every_step
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
 
-OPEN = ("queued", "running")
-JOB_STEPS = {("queued", "running"), ("running", "succeeded")} | {
-    (source, end) for source in OPEN for end in ("failed", "cancelled")
-}
+OPEN = ("queued", "running", "paused")
+JOB_STEPS = {
+    ("queued", "running"), ("running", "succeeded"), ("queued", "paused"), ("running", "paused"),
+    ("paused", "queued"), ("paused", "running"),
+} | {(source, end) for source in OPEN for end in ("failed", "cancelled")}  # fmt: skip
 SHARD_STEPS = {("running", "waiting"), ("waiting", "running"), ("running", "done")} | {
     (source, end) for source in ("waiting", "running") for end in ("failed", "cancelled")
 }
@@ -160,8 +161,8 @@ def test_two_requests_with_one_key_at_once_make_one_job(admin, endpoint):
 def test_a_second_message_does_nothing(admin, endpoint, org):
     job = start(admin, rows(3))
     with tenant_context(org.id):
-        progress.plan(job.id)
-        progress.plan(job.id)
+        planning.plan(job.id)
+        planning.plan(job.id)
         with transaction.atomic():
             (shard,) = BatchShard.objects.filter(job=job)
         lease = progress.claim(shard.id)
@@ -174,13 +175,13 @@ def test_a_second_message_does_nothing(admin, endpoint, org):
 def test_a_lapsed_lease_is_taken_over_and_the_late_worker_changes_nothing(admin, endpoint, org):
     job = start(admin, rows(3))
     with tenant_context(org.id):
-        progress.plan(job.id)
+        planning.plan(job.id)
         with transaction.atomic():
             (shard,) = BatchShard.objects.filter(job=job)
         late = progress.claim(shard.id)
         with transaction.atomic():
             BatchShard.objects.update(lease_until=timezone.now())
-    assert progress.resume_stalled() == 1
+    assert stalled.resume_stalled() == 1
     with tenant_context(org.id):
         new = progress.claim(shard.id)
         assert new is not None and new.shard.attempts == 2
@@ -192,7 +193,7 @@ def test_a_lapsed_lease_is_taken_over_and_the_late_worker_changes_nothing(admin,
 def test_a_shard_that_kills_its_workers_fails_the_job(admin, endpoint, org):
     job = start(admin, rows(3))
     with tenant_context(org.id):
-        progress.plan(job.id)
+        planning.plan(job.id)
         with transaction.atomic():
             shard = BatchShard.objects.get(job=job)
         for _ in range(progress.MAX_ATTEMPTS):
@@ -218,7 +219,7 @@ def test_a_model_that_is_gone_fails_the_job_with_a_reason(admin, endpoint, org):
 def test_cancelling_stops_the_shards(admin, endpoint, org, principal_for):
     job = start(admin, rows(3))
     with tenant_context(org.id):
-        progress.plan(job.id)
+        planning.plan(job.id)
         with transaction.atomic():
             shard = BatchShard.objects.get(job=job)
         lease = progress.claim(shard.id)
@@ -359,7 +360,7 @@ class TestDuties:
         officer = self.approve([])
         job = start(admin, rows(4))
         with tenant_context(job.tenant_id):
-            progress.plan(job.id)
+            planning.plan(job.id)
             with transaction.atomic():
                 first, second = BatchShard.objects.filter(job=job).values_list("id", flat=True)
             worker.run_shard(first)

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from governance.principals import Role
 from governance.tenants.context import tenant_context
-from inference.serving.batch import files, progress
+from inference.serving.batch import files, stalled
 from inference.serving.batch.services import create_batch_job
 from inference.serving.models import BatchJob, BatchShard
 from tests.factories.inference import looping_model, make_endpoint, make_version
@@ -49,7 +49,7 @@ def test_a_killed_worker_loses_and_repeats_nothing(org, principal_for, services,
     assert finished and torn
 
     def state():
-        progress.resume_stalled()  # what beat does every five seconds
+        stalled.resume_stalled()  # what beat does every five seconds
         with tenant_context(org.id), transaction.atomic():
             return BatchJob.objects.get(pk=job.pk)
 

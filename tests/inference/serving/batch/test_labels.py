@@ -26,7 +26,7 @@ from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.tasks import HEADER
 from inference.registry.cataloguing import version_ref
 from inference.rollouts.models import OutcomeRecord
-from inference.serving.batch import files, progress
+from inference.serving.batch import files, planning
 from inference.serving.batch.cataloguing import INPUT, RESULT, input_ref
 from inference.serving.batch.services import create_batch_job
 from inference.serving.models import BatchJob, BatchShard
@@ -105,7 +105,7 @@ def test_the_api_says_which_rule_refused_and_the_audit_log_keeps_it(org, member,
 def test_a_label_that_rises_between_two_steps_ends_the_job(admin, endpoint, org):
     made = job(admin)
     services.register_asset(principal=SYSTEM, target=input_ref(made), tenant_id=org.id, subjects=["payment"])
-    progress.plan(made.id)
+    planning.plan(made.id)
     made.refresh_from_db()
     assert made.state == BatchJob.State.FAILED
     assert "pci-dss" in made.error
@@ -113,7 +113,7 @@ def test_a_label_that_rises_between_two_steps_ends_the_job(admin, endpoint, org)
 
 def test_a_shard_that_waits_is_not_started_any_more(admin, endpoint, org):
     made = job(admin)
-    progress.plan(made.id)
+    planning.plan(made.id)
     shard = BatchShard.objects.get(job=made)
     services.register_asset(principal=SYSTEM, target=input_ref(made), tenant_id=org.id, subjects=["payment"])
     header = {"tenant": str(org.id), "workload": "batch", "assets": [[INPUT, str(made.id)]]}

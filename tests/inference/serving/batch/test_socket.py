@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from governance.access.standing import REFUSED
 from governance.principals import ANONYMOUS, Role
 from governance.tenants.context import tenant_context
-from inference.serving.batch import progress, worker
+from inference.serving.batch import joining, planning, worker
 from inference.serving.batch.consumers import FINISHED
 from inference.serving.batch.services import create_batch_job
 from inference.serving.models import BatchShard
@@ -46,11 +46,11 @@ async def test_every_change_is_told_until_the_end(job, admin, org):
         from django.db import transaction
 
         with tenant_context(org.id):
-            progress.plan(job.id)
+            planning.plan(job.id)
             with transaction.atomic():
                 shard = BatchShard.objects.get(job=job)
             worker.run_shard(shard.id)
-            progress.join(job.id)
+            joining.join(job.id)
 
     await sync_to_async(compute)()
     seen = []
