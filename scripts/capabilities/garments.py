@@ -18,7 +18,7 @@ LABELS = [
     "t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
 ]  # fmt: skip
 SIZE = 28
-STEPS, BATCH, RATE = 2_000, 128, 0.01
+STEPS, BATCH, RATE = 4_000, 128, 0.01
 
 
 class Garments(nn.Module):
