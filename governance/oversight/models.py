@@ -98,6 +98,11 @@ class OversightRule(TenantModel):
         blank=True,
         help_text=_("The output tensor that holds the probabilities."),
     )
+    withhold = models.BooleanField(
+        _("withhold"),
+        default=False,
+        help_text=_("Such an answer is given only once a person has confirmed it."),
+    )
     due_minutes = models.PositiveIntegerField(_("minutes to decide"), default=240)
     question = models.CharField(_("question to the person"), max_length=500)
     options = models.JSONField(_("possible answers"), default=list)
@@ -111,6 +116,10 @@ class OversightRule(TenantModel):
                 condition=Q(confidence_below__isnull=True)
                 | (Q(confidence_below__gte=0) & Q(confidence_below__lte=1)),
                 name="oversight_confidence_is_a_probability",
+            ),
+            models.CheckConstraint(
+                condition=Q(withhold=False) | Q(confidence_below__isnull=False),
+                name="oversight_withholds_below_a_confidence",
             ),
         ]
 

@@ -18,7 +18,8 @@ from governance.refs import ObjectRef
 
 
 class OversightRuleSerializer(serializers.ModelSerializer[OversightRule]):
-    """When an endpoint's or skill's answers go to a person. `confidence_below` is for endpoints, from 0 to 1."""
+    """When an endpoint's or skill's answers go to a person. `confidence_below` is for endpoints, from 0 to 1;
+    with `withhold`, such an answer is given only once a person has confirmed it."""
 
     target_type = serializers.ChoiceField(choices=SUBJECTS)
     target_id = serializers.UUIDField()
@@ -35,6 +36,7 @@ class OversightRuleSerializer(serializers.ModelSerializer[OversightRule]):
             "options",
             "confidence_below",
             "output",
+            "withhold",
             "due_minutes",
         ]
         read_only_fields = ["id"]
@@ -76,6 +78,7 @@ class OversightRuleViewSet(
             confidence_below=values.get("confidence_below"),
             output=values.get("output", ""),
             due_minutes=values.get("due_minutes", 240),
+            withhold=values.get("withhold", False),
         )
         return Response(OversightRuleSerializer(rule).data)
 

@@ -47,6 +47,11 @@ class RuleForm(forms.Form):
         required=False,
         help_text=gettext_lazy("Empty: the last output that has one number per class."),
     )
+    withhold = forms.BooleanField(
+        label=gettext_lazy("Withhold such an answer until a person has confirmed it"),
+        required=False,
+        help_text=gettext_lazy("Otherwise it is given at once, marked with its task."),
+    )
     due_minutes = forms.IntegerField(
         label=gettext_lazy("Minutes to decide"), min_value=1, max_value=43_200, initial=240
     )
@@ -121,5 +126,6 @@ def _initial(rule: OversightRule | None) -> dict[str, object]:
         "options": "\n".join(rule.options),
         "confidence_below": rule.confidence_below,
         "output": rule.output,
+        "withhold": rule.withhold,
         "due_minutes": rule.due_minutes,
     }

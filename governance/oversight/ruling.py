@@ -29,8 +29,12 @@ def save_rule(
     confidence_below: float | None,
     output: str,
     due_minutes: int,
+    withhold: bool = False,
 ) -> OversightRule:
-    """Say when an endpoint's or skill's answers go to a person."""
+    """Say when an endpoint's or skill's answers go to a person; with `withhold`, before they are given.
+
+    What is withheld is confirmed or rejected, so such a rule has no answers of its own. Raises InvalidInput.
+    """
     require(principal, "oversight.rule.manage", target, tenant_id=tenant_id)
     if confidence_below is not None and not 0 <= confidence_below <= 1:
         raise InvalidInput(_("A confidence is a number from 0 to 1."))
@@ -40,6 +44,14 @@ def save_rule(
         raise InvalidInput(_("Say what the person is asked."))
     if confidence_below is not None and target.type != "rollouts.endpoint":
         raise InvalidInput(_("Only an endpoint's answers have a confidence."))
+    answers = options_of(options or YES_NO)
+    if withhold and confidence_below is None:
+        raise InvalidInput(_("Say below which confidence an answer is withheld."))
+    if withhold and answers != list(YES_NO):
+        raise InvalidInput(
+            _("What is withheld is confirmed or rejected; a rule that withholds has no other answers."),
+            hint=_("Leave the possible answers as they are: confirm, reject."),
+        )
     rule, _created = OversightRule.objects.update_or_create(
         tenant_id=tenant_id,
         target_type=target.type,
@@ -47,10 +59,11 @@ def save_rule(
         defaults={
             "target_label": target.label[:200],
             "question": question.strip()[:500],
-            "options": options_of(options or YES_NO),
+            "options": answers,
             "confidence_below": confidence_below,
             "output": output,
             "due_minutes": due_minutes,
+            "withhold": withhold,
         },
     )
     announce("policy", str(tenant_id))
@@ -59,7 +72,7 @@ def save_rule(
         action="oversight.rule.save",
         target=target,
         tenant_id=tenant_id,
-        details={"confidence_below": str(confidence_below), "due_minutes": due_minutes},
+        details={"confidence_below": str(confidence_below), "due_minutes": due_minutes, "withhold": withhold},
     )
     return rule
 

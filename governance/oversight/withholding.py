@@ -99,6 +99,7 @@ def withhold(
     question: str = "",
     facts: Mapping[str, Any] | None = None,
     task_id: UUID | None = None,
+    cause: str = OversightTask.Cause.HIGH_IMPACT,
 ) -> OversightTask:
     """Keep something sealed and put it before a person, who confirms or rejects it. Idempotent while that is open.
 
@@ -122,9 +123,9 @@ def withhold(
         principal=SYSTEM,
         asker=holder,
         subject=subject,
-        cause=OversightTask.Cause.HIGH_IMPACT,
+        cause=cause,
         tenant_id=tenant_id,
-        question=question or _("May this answer be given?"),
+        question=question or _asked_by_rule(tenant_id, subject, cause) or _("May this answer be given?"),
         options=YES_NO,
         decision_id=decision_id,
         facts={"asked by": holder.label, **said, **(facts or {})},
@@ -265,6 +266,14 @@ def lapse_withheld() -> int:
                 move(task, OversightTask.State.LAPSED, SYSTEM)
                 record_step(task, "lapse", principal=SYSTEM)
         return over.filter(task_id__in=ended).update(content=None)
+
+
+def _asked_by_rule(tenant_id: UUID, subject: ObjectRef, cause: str) -> str:
+    """What the rule that withholds asks; the rule says nothing about what is withheld for another cause."""
+    if cause != OversightTask.Cause.LOW_CONFIDENCE:
+        return ""
+    rule = selectors.rule_for(tenant_id, subject.type, subject.id)
+    return rule.question if rule else ""
 
 
 def _content(row: Withheld) -> Content:

@@ -1,8 +1,9 @@
 """Answers that a person must look at: put into the oversight queue before anything is given.
 
-Two obligations of a decision end here. `person-confirms`: much depends on the answer, so it is withheld, sealed, until
-a person has confirmed it. `refer-below:LIMIT:OUTPUT`: the model is not sure, so the answer is given, marked with its
-task, and a person looks at it. What cannot be put into the queue is not answered: a duty that nobody sees is none.
+Three obligations of a decision end here. `person-confirms`: much depends on the answer, so it is withheld, sealed,
+until a person has confirmed it. `refer-below:LIMIT:OUTPUT`: the model is not sure, so the answer is given, marked with
+its task, and a person looks at it; `withhold-below:LIMIT:OUTPUT`: it is not sure, and the answer is withheld as well.
+What cannot be put into the queue is not answered: a duty that nobody sees is none.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from governance.ethics.use import UNSAID, Use
 from governance.ids import uuid7
-from governance.oversight.duties import ADDRESS, PERSON_CONFIRMS, limits_of
+from governance.oversight.duties import ADDRESS, PERSON_CONFIRMS, limits_of, withholding_limits_of
 from governance.principals import Principal
 from inference.serving.errors import ProtocolError
 
@@ -97,7 +98,7 @@ def referral_of(
         prediction_id=prediction_id,
         cause="high_impact" if impact else "low_confidence",
         asker=asker,
-        withheld=impact,
+        withheld=impact or bool(unsure_rows(outputs, withholding_limits_of(duties))),
         use=use,
         rows=tuple(unsure)[:ROWS_NAMED],
         confidence=min(unsure.values()) if unsure else None,

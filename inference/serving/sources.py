@@ -200,6 +200,7 @@ def refer(referral: Referral) -> None:
                     decision_id=str(referral.prediction_id),
                     facts=facts,
                     task_id=referral.task_id,
+                    cause=referral.cause,
                 )
                 return
             open_task(

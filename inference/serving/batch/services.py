@@ -18,7 +18,7 @@ from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound, ObligationUnmet, TooLarge, Unavailable
 from governance.ethics.use import UNSAID, Use
 from governance.ids import uuid7
-from governance.oversight.duties import PERSON_CONFIRMS, fulfilled_by_confirming
+from governance.oversight.duties import PERSON_CONFIRMS, fulfilled_by_confirming, withholds
 from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.checkpoints import Cause
@@ -170,6 +170,14 @@ def _admitted(
                 _(
                     "Above this amount a person confirms every single answer, and a job has no single answers."
                 ),
+                decision=decision,
+                hint=_(
+                    "Send these rows one by one to the endpoint, which keeps each answer until it is confirmed."
+                ),
+            )
+        if withholds(decision.obligations):
+            raise ObligationUnmet(
+                _("An unsure answer of this endpoint waits for a person, and a job has no single answers."),
                 decision=decision,
                 hint=_(
                     "Send these rows one by one to the endpoint, which keeps each answer until it is confirmed."

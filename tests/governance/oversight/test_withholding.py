@@ -9,14 +9,17 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from governance.access.models import Application
+from governance.access.principals import token_owner
 from governance.audit.models import AuditEntry
 from governance.data import erasers
-from governance.errors import AccessDenied, Conflict, NotFound, TooLarge
-from governance.oversight import services, tasking, withholding
+from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, TooLarge
+from governance.oversight import ruling, services, tasking, withholding
 from governance.oversight.erasing import WITHHELD
 from governance.oversight.models import OversightTask, Withheld
 from governance.oversight.withholding import Content, Lapsed, Rejected, WaitsForAPerson
@@ -24,6 +27,7 @@ from governance.principals import Role
 from governance.refs import ObjectRef
 from governance.tenants.context import RowScope, platform_scope, row_scope
 from governance.tenants.models import User
+from tests.factories.governance import make_application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ENDPOINT = ObjectRef("rollouts.endpoint", "01a20bb7-0000-7000-8000-000000000001", label="credit")
@@ -111,6 +115,65 @@ def test_who_asked_does_not_confirm_it(clerk, second):
         withholding.look_at(principal=clerk, task_id=task.id)
     say(second, task)
     assert fetch(clerk, task) == ANSWER.data
+
+
+def test_who_owns_the_program_that_asked_does_not_confirm_it(org, clerk, second):
+    application, _secret = make_application(org, scopes=["models:infer"])
+    with platform_scope(), transaction.atomic():
+        program = token_owner(application, None, roles=frozenset({Role.SERVICE}))
+        assert program.accountable_user_id == application.service_user_id, "it acts for nobody but itself"
+    task = keep(program)
+    with platform_scope(), transaction.atomic():
+        Application.objects.filter(pk=application.pk).update(user_id=clerk.user_id)
+    with pytest.raises(AccessDenied, match="asked for this yourself"):
+        say(clerk, task)
+    with acting(clerk), pytest.raises(AccessDenied):
+        withholding.look_at(principal=clerk, task_id=task.id)
+    say(second, task)
+
+
+def test_what_the_model_is_not_sure_of_is_asked_with_the_rules_words(developer, clerk, second):
+    values = {"target": ENDPOINT, "tenant_id": second.tenant_id, "output": "p", "due_minutes": 30}
+    values |= {"question": "Is it a tumour?", "principal": second, "withhold": True}
+    with acting(second):
+        for fault, match in (
+            ({"confidence_below": None, "options": ()}, "below which confidence"),
+            ({"confidence_below": 0.8, "options": ("yes", "no")}, "confirmed or rejected"),
+        ):
+            with pytest.raises(InvalidInput, match=match):
+                ruling.save_rule(**values, **fault)
+        rule = ruling.save_rule(**values, confidence_below=0.8, options=())
+        assert rule.withhold
+    task = keep(developer, cause="low_confidence")
+    assert (task.question, task.cause, task.options) == (
+        "Is it a tumour?",
+        "low_confidence",
+        ["confirm", "reject"],
+    )
+    with pytest.raises(WaitsForAPerson):
+        fetch(developer, task)
+    say(clerk, task)
+    assert fetch(developer, task) == ANSWER.data
+    impact = keep(developer, number="request-9")
+    assert impact.question == "May this answer be given?"
+
+
+@pytest.mark.usefixtures("valkey")
+def test_a_rule_that_withholds_over_rest_and_on_the_page(second):
+    boss = Client()
+    boss.force_login(User.objects.get(pk=second.user_id), backend="django.contrib.auth.backends.ModelBackend")
+    rule = {"target_type": ENDPOINT.type, "target_id": ENDPOINT.id, "question": "Sure?", "withhold": True}
+    send = {"path": "/api/v1/oversight-rules/", "content_type": "application/json"}
+    assert boss.post(data=rule, **send).status_code == 400
+    made = boss.post(data=rule | {"confidence_below": 0.7}, **send)
+    assert made.json()["withhold"] is True
+    page = boss.get(reverse("oversight-rules"), {"type": ENDPOINT.type, "id": ENDPOINT.id})
+    assert "withheld until confirmed" in page.content.decode()
+    assert page.context["form"]["withhold"].value() is True
+    address = f"{reverse('oversight-rules')}?type={ENDPOINT.type}&id={ENDPOINT.id}"
+    given = {"question": "Sure?", "options": "confirm\nreject", "confidence_below": "0.7", "due_minutes": "9"}
+    assert boss.post(address, given).status_code == 302
+    assert boss.get(send["path"]).json()["results"][0]["withhold"] is False
 
 
 def test_a_rejection_says_why_and_an_appeal_may_turn_it(developer, clerk, second):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from governance.oversight.duties import fulfilled_by_confirming, limits_of
+from governance.oversight.duties import fulfilled_by_confirming, limits_of, withholds
 from governance.principals import Principal
 from inference.serving.referrals import AnswerWithheld, referral_of
 
@@ -70,9 +70,22 @@ def test_where_much_depends_every_answer_goes_to_a_person():
     assert refer([], p=UNSURE) is None
 
 
+def test_an_unsure_answer_is_withheld_where_the_rule_says_so():
+    found = refer(["withhold-below:0.8:p"], p=UNSURE)
+    assert (found.cause, found.withheld, found.rows) == ("low_confidence", True, (1,))
+    assert refer(["withhold-below:0.8:p"], p=SURE) is None, "a sure one is given at once"
+    between = refer(["refer-below:0.8:p", "withhold-below:0.5:p"], p=UNSURE)
+    assert not between.withheld, "sure enough to be given, and marked"
+    assert refer(["withhold-below:0.8:p", "person-confirms"], p=SURE).cause == "high_impact"
+    assert refer(["withhold-below:0.8:q"], p=SURE).withheld, "no confidence at all"
+    assert withholds(["withhold-below:0.5:p"])
+    assert withholds(["person-confirms"])
+    assert not withholds(["refer-below:0.5:p"])
+
+
 def test_other_duties_are_nobodys_here():
-    duties = ["person-confirms", "refer-below:0.5:p", "tell-the-regulator"]
-    assert fulfilled_by_confirming(duties) == {"person-confirms", "refer-below:0.5:p"}
+    duties = ["person-confirms", "refer-below:0.5:p", "withhold-below:0.5:p", "tell-the-regulator"]
+    assert fulfilled_by_confirming(duties) == set(duties[:3])
 
 
 def test_a_withheld_answer_says_where_it_will_be():

@@ -414,6 +414,23 @@ def test_an_answer_that_a_person_must_look_at_says_so_and_is_in_the_queue(
         task = OversightTask.objects.get(pk=answer.json()["parameters"]["oversight_task"])
     assert (task.question, task.cause, task.state) == ("Is the sum right?", "low_confidence", "open")
     assert task.decision_id == answer.json()["parameters"]["prediction_id"]
+    with tenant_context(house.tenant.id):
+        save_rule(
+            principal=house.principal,
+            target=ObjectRef.of(house.endpoint),
+            tenant_id=house.tenant.id,
+            question="Is the sum right?",
+            options=[],
+            confidence_below=0.9,
+            output="no such output",
+            due_minutes=30,
+            withhold=True,
+        )
+    withheld = becomes(202, infer)
+    assert set(withheld.json()) == {"error", "oversight_task"}, "nothing of the answer is given"
+    with tenant_context(house.tenant.id), transaction.atomic():
+        task = OversightTask.objects.get(pk=withheld.json()["oversight_task"])
+    assert (task.cause, task.options) == ("low_confidence", ["confirm", "reject"])
 
 
 def test_a_pressed_stop_button_stops_the_endpoint_until_two_people_release_it(

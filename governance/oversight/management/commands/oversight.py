@@ -71,6 +71,9 @@ class Command(BaseCommand):
         rule.add_argument("--option", action="append", default=[], help="a possible answer; once for each")
         rule.add_argument("--confidence-below", type=float)
         rule.add_argument("--output", default="")
+        rule.add_argument(
+            "--withhold", action="store_true", help="give such an answer only once it is confirmed"
+        )
         rule.add_argument("--minutes", type=int, default=240)
         for about in (contest, rule):
             about.add_argument("kind", choices=sorted(KINDS))
@@ -153,6 +156,7 @@ class Command(BaseCommand):
                 "of": row.target_label or row.target_id,
                 "question": row.question,
                 "confidence_below": row.confidence_below,
+                "withhold": row.withhold,
                 "minutes": row.due_minutes,
             }
             for row in OversightRule.objects.select_related("tenant").order_by("tenant__slug", "target_label")
@@ -204,6 +208,7 @@ class Command(BaseCommand):
             confidence_below=options["confidence_below"],
             output=options["output"],
             due_minutes=options["minutes"],
+            withhold=options["withhold"],
         )
         self.stdout.write(f"{saved.id}  {saved.question}")
 

@@ -325,7 +325,7 @@ def test_the_figures_of_the_tables_are_part_of_the_metrics(admin, endpoint):
 class TestDuties:
     """What a job owes a person."""
 
-    def rule(self, admin, endpoint, limit):
+    def rule(self, admin, endpoint, limit, **more):
         with tenant_context(admin.tenant_id):
             save_rule(
                 principal=admin,
@@ -336,6 +336,7 @@ class TestDuties:
                 confidence_below=limit,
                 output="y",
                 due_minutes=30,
+                **more,
             )
 
     def test_rows_that_a_person_must_look_at_are_marked(self, admin, endpoint):
@@ -345,6 +346,11 @@ class TestDuties:
         first, second = result(compute(job))
         assert (first.get("refer"), second.get("refer")) == (True, None)
         assert first["outputs"], "the answer is there, and marked"
+
+    def test_a_job_whose_unsure_answers_are_withheld_is_refused(self, admin, endpoint):
+        self.rule(admin, endpoint, 1.0, withhold=True)
+        with pytest.raises(ObligationUnmet, match="waits for a person"):
+            start(admin, rows(1))
 
     def test_a_job_with_single_answers_to_confirm_is_refused_and_told_what_to_do(self, admin, endpoint):
         steps.bind(admin.tenant_id, self.version(endpoint))
