@@ -29,6 +29,7 @@ from inference.serving.http import (
     respond_error,
     respond_json,
 )
+from inference.serving.key_watch import KeyWatch
 from inference.serving.lookups import Caller, Ear, EndpointSnapshot, Lookups
 from inference.serving.outcomes import OutcomeLog
 from inference.serving.pauses import shorten_collector_pauses
@@ -64,12 +65,15 @@ class InferenceApplication:
         prover: Prover | None = None,
         refer: Refer | None = None,
         permit: Permit = forbid,
+        keys: KeyWatch | None = None,
     ) -> None:
         self._lookups = lookups
         self._prover = prover or BearerOnly()
         self._permit = permit
         self._pool = pool if pool is not None else ModelPool()  # an empty one is false
         self._router = Router(self._pool)
+        if keys is not None:
+            keys.watch(self._router)
         self._outcomes = outcomes
         self._listener = listener
         self._limits = limits or Limits()

@@ -7,7 +7,8 @@ import asyncio
 from django.conf import settings
 
 from inference.serving.application import InferenceApplication
-from inference.serving.listener import Listener
+from inference.serving.key_watch import KeyWatch
+from inference.serving.listener import Hearers, Listener
 from inference.serving.lookups import CachedLookups, Lookups
 from inference.serving.options import ServingOptions
 from inference.serving.outcomes import OutcomeLog
@@ -17,7 +18,13 @@ from inference.serving.predictions import Limits
 from inference.serving.proofs import Proofs
 from inference.serving.referrals import Referral
 from inference.serving.runtimes import Runtimes
-from inference.serving.sources import DatabaseSource, note_refused_token, refer, write_outcomes
+from inference.serving.sources import (
+    DatabaseSource,
+    keys_destroyed,
+    note_refused_token,
+    refer,
+    write_outcomes,
+)
 
 
 async def put_before_a_person(referral: Referral) -> None:
@@ -37,15 +44,17 @@ def build_application(
     if lookups is not None:
         return InferenceApplication(lookups, pool=pool, outcomes=outcomes, limits=limits)
     cached = CachedLookups(DatabaseSource())
+    keys = KeyWatch(keys_destroyed)
     return InferenceApplication(
         cached,
         pool=pool,
         outcomes=outcomes,
-        listener=Listener(cached),
+        listener=Listener(Hearers(cached, keys)),
         limits=limits,
         prover=Proofs(note=note_refused_token),
         refer=put_before_a_person,
         permit=permit,
+        keys=keys,
     )
 
 

@@ -19,6 +19,23 @@ class Hearer(Protocol):
         """Something changed."""
 
 
+class Hearers:
+    """Several that are told one after the other."""
+
+    def __init__(self, *hearers: Hearer) -> None:
+        self._hearers = hearers
+
+    def heard(self, connected: bool) -> None:
+        """Tell each."""
+        for hearer in self._hearers:
+            hearer.heard(connected)
+
+    def invalidate(self, topic: str, key: str) -> None:
+        """Tell each."""
+        for hearer in self._hearers:
+            hearer.invalidate(topic, key)
+
+
 class Listener:
     """A subscriber of the process's hub for one event loop."""
 

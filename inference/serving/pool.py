@@ -77,6 +77,7 @@ class ModelPool:
         self._objective_s = objective_s
         self._turns = Turns()
         self._reserved: dict[UUID, int] = {}
+        self._withdrawn: set[UUID] = set()
         self._models: dict[UUID, ServedModel] = {}
         self._users: dict[object, frozenset[UUID]] = {}
         self._failed: dict[UUID, tuple[str, float]] = {}
@@ -137,6 +138,12 @@ class ModelPool:
         self._in_background(self._unload(model))
         return True
 
+    def withdraw(self, version_id: UUID) -> None:
+        """Unload a version that may not be served any more; a load of it that is under way fails."""
+        if version_id in self._reserved:
+            self._withdrawn.add(version_id)
+        self.release(version_id)
+
     async def close(self) -> None:
         """Finish the requests under way and unload everything."""
         self._users.clear()
@@ -154,6 +161,9 @@ class ModelPool:
             runtime, batchable = await asyncio.get_running_loop().run_in_executor(
                 self._executor, self._open, arm, signature
             )
+            if arm.version_id in self._withdrawn:
+                await asyncio.to_thread(runtime.close)
+                raise LoadError("it was withdrawn while it was being loaded")
         except (LoadError, KeyError, TypeError, ValueError) as error:
             log.error("model version %s (%s) cannot be loaded: %s", arm.version, arm.version_id, error)
             metrics.LOAD_FAILURES.inc()
@@ -161,6 +171,7 @@ class ModelPool:
             raise LoadError(str(error)) from error
         finally:
             self._reserved.pop(arm.version_id, None)
+            self._withdrawn.discard(arm.version_id)
         self._failed.pop(arm.version_id, None)
         batcher = Batcher(
             runtime.predict,

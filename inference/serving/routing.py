@@ -198,6 +198,17 @@ class Router:
         for endpoint_id in [key for key, route in self._routes.items() if route.last_used < before]:
             self._drop(endpoint_id)
 
+    def tenants(self) -> set[UUID]:
+        """Whose endpoints have a route here."""
+        return {route.snapshot.tenant_id for route in self._routes.values()}
+
+    def withdraw(self, tenant_id: UUID) -> None:
+        """Unload every version of a tenant, also what is being loaded at this moment."""
+        for route in list(self._routes.values()):
+            if route.snapshot.tenant_id == tenant_id:
+                for routed in route.arms:
+                    self._pool.withdraw(routed.arm.version_id)
+
     def forget_model(self, version_id: UUID) -> None:
         """The pool has unloaded a version: the next request that needs it loads it again."""
         for route in self._routes.values():

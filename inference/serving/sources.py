@@ -27,6 +27,7 @@ from governance.access.services import record_refusal
 from governance.decision import Decision
 from governance.errors import AccessDenied, DomainError, ObligationUnmet, TooLarge
 from governance.ethics.use import UNSAID, Use
+from governance.keys.models import Destruction
 from governance.oversight.duties import fulfilled_by_confirming
 from governance.oversight.tasking import open_task
 from governance.oversight.withholding import Content, withhold
@@ -169,6 +170,13 @@ def _unfulfilled(decision: Decision) -> Verdict:
 def note_refused_token(refused: TokenRefused) -> None:
     """Keep a refused token of a known owner in the audit log."""
     note_token_refusal(refused)
+
+
+@_look_up
+def keys_destroyed(tenant_id: UUID) -> bool:
+    """Whether a tenant's keys were destroyed on purpose: nothing that they sealed may stay readable."""
+    with tenant_context(tenant_id), transaction.atomic():
+        return Destruction.objects.filter(tenant_id=tenant_id, state=Destruction.State.CONFIRMED).exists()
 
 
 @_look_up

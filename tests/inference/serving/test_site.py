@@ -201,6 +201,36 @@ def test_revocations_are_felt_within_a_second(infer: Callable[..., httpx.Respons
     becomes(401, lambda: infer(token))
 
 
+def test_a_destroyed_key_takes_the_loaded_model_along(
+    infer: Callable[..., httpx.Response], house: House, site_url: str
+) -> None:
+    from governance.access.principals import principal_for_user
+    from governance.keys import services
+
+    def index() -> str:
+        headers = {"Authorization": f"Bearer {house.token}"}
+        return httpx.post(f"{site_url}/v2/repository/index", headers=headers).text
+
+    assert infer().status_code == 200
+    with tenant_context(house.tenant.id):
+        services.rotate_wrapping_key(principal=house.principal, tenant_id=house.tenant.id)
+    assert infer().status_code == 200
+    assert '"READY"' in index(), "a rotation unloads nothing"
+    other = make_member(house.tenant, Role.TENANT_ADMIN)
+    second = principal_for_user(other, tenant_id=house.tenant.id, signals=proven())
+    with tenant_context(house.tenant.id):
+        asked = services.request_destruction(
+            principal=house.principal, tenant_id=house.tenant.id, reason="the contract ended"
+        )
+        services.confirm_destruction(principal=second, destruction_id=asked.id)
+    # Nobody asks for the model meanwhile: it goes by itself.
+    began = time.monotonic()
+    while '"READY"' in index():
+        assert time.monotonic() - began < WITHIN_S
+        time.sleep(0.02)
+    assert "destroyed" in becomes(503, infer).json()["error"]
+
+
 def test_a_suspended_tenant_stops_within_a_second(infer: Callable[..., httpx.Response], house: House) -> None:
     from governance.access.services import resume_tenant, suspend_tenant
     from governance.principals import SYSTEM
