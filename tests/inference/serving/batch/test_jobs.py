@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from prometheus_client import generate_latest
 
+from governance.access.hub import EVERYTHING, hub
 from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, ObligationUnmet, TooLarge
 from governance.ethics.services import void_approvals
 from governance.ethics.use import Use
@@ -293,9 +294,12 @@ async def test_a_result_is_streamed_by_the_real_kind_of_server(admin, endpoint, 
 def test_a_list_of_jobs_costs_the_same_however_long(admin, endpoint, org, member):
     browser = Client()
     browser.force_login(member(org, Role.DEVELOPER), backend="django.contrib.auth.backends.ModelBackend")
+    browser.get("/api/v1/batch-jobs/")  # a process's first request asks what the later ones know for good
     counts = []
     for _ in range(2):
         compute(start(admin, rows(2)))
+        # What is remembered for a second only is asked for anew by both, however long the work above took.
+        hub.dispatch(EVERYTHING, "")
         with CaptureQueriesContext(connection) as queries:
             found = browser.get("/api/v1/batch-jobs/").json()["results"]
         counts.append(len(queries))
