@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -139,3 +141,19 @@ def test_odd_purposes_are_refused(org, purpose):
         sealed(org, purpose=purpose)
     with pytest.raises(ValueError, match="object"):
         sealed(org, object_id="")
+
+
+def test_messages_of_any_sizes_after_one_another_keep_to_themselves(org):
+    kept = envelopes.KEPT_BYTES
+    messages = [os.urandom(size) for size in (0, 70_000, 5, kept - envelopes.OVERHEAD_BYTES, kept, 3)]
+    blobs = [sealed(org, data) for data in messages]
+    assert [len(blob) for blob in blobs] == [len(data) + envelopes.OVERHEAD_BYTES for data in messages]
+    assert [opened(org, blob) for blob in blobs] == messages
+
+
+def test_each_thread_seals_in_a_buffer_of_its_own():
+    mine = envelopes._scratch.of(10).obj
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(lambda: envelopes._scratch.of(10).obj).result() is not mine
+    assert envelopes._scratch.of(9).obj is mine
+    assert envelopes._scratch.of(envelopes.KEPT_BYTES + 1).obj is not envelopes._scratch.of(9).obj
