@@ -7,8 +7,9 @@ chunks of 1 MB, which is how one would do it without a format.
 An unwrap asks the provider for a data key: warm with the provider's own handles at hand, cold in a session of its own.
 What a process does most costs neither: it remembers opened data keys, which is the row “key from memory”.
 
-A message of 1 MB is as much about memory as about encryption: where the allocator gives large buffers back to the system,
-the pages of a new one cost about as much as encrypting into it. `seal` makes one new buffer, its answer, as `encrypt` does.
+A message of 1 MB is as much about memory as about encryption: where the allocator gives large buffers back to the
+system, the pages of a new one cost about as much as encrypting into it. `seal` makes one new buffer, its answer, as
+`encrypt` does.
 """
 
 from __future__ import annotations
