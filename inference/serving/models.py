@@ -24,6 +24,11 @@ class BatchJob(TenantModel):
     class Format(models.TextChoices):
         JSONL = "jsonl", _("JSON lines")
         CSV = "csv", "CSV"
+        PARQUET = "parquet", "Parquet"
+
+    class ResultFormat(models.TextChoices):
+        JSONL = "jsonl", _("JSON lines")
+        PARQUET = "parquet", "Parquet"
 
     endpoint = models.ForeignKey(
         Endpoint, on_delete=models.PROTECT, related_name="batch_jobs", verbose_name=_("endpoint")
@@ -33,7 +38,10 @@ class BatchJob(TenantModel):
     )
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.QUEUED)
     filename = models.CharField(_("file"), max_length=200)
-    format = models.CharField(_("format"), max_length=5, choices=Format.choices)
+    format = models.CharField(_("format"), max_length=7, choices=Format.choices)
+    result_format = models.CharField(
+        _("format of the result"), max_length=7, choices=ResultFormat.choices, default=ResultFormat.JSONL
+    )
     input_sha256 = models.CharField(_("digest of the input"), max_length=64)
     input_bytes = models.BigIntegerField(_("size of the input in bytes"))
     row_count = models.IntegerField(_("rows"), null=True, help_text=_("Known once the file has been read."))

@@ -251,9 +251,14 @@ def _numbers(data: Any, datatype: Datatype) -> Tensor:
     """A JSON array, flat or nested, as numbers. Raises TypeError or ValueError on anything else in it."""
     kind = datatype.json_buffer
     wide = np.frombuffer(data.as_buffer(of_type=kind), dtype=np.dtype("<f8" if kind == "d" else f"<{kind}8"))
+    return narrowed(wide, datatype)
+
+
+def narrowed(wide: Tensor, datatype: Datatype) -> Tensor:
+    """Numbers as the declared datatype. Raises ValueError or FloatingPointError for one that does not fit."""
     if wide.dtype == datatype.dtype:
         return wide
-    if kind == "d":
+    if datatype.json_buffer == "d":
         with np.errstate(over="raise"):
             return wide.astype(datatype.dtype)
     narrow = wide.astype(datatype.dtype)

@@ -64,6 +64,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
             "limit": settings.BATCH_UPLOAD_MAX_BYTES,
             "labels": Label.choices,
             "subjects": SUBJECT_NAMES,
+            "result_formats": BatchJob.ResultFormat.choices,
             "may_create": decide(principal, "serving.batch.create").allow,
             "error": error,
         }
@@ -82,6 +83,7 @@ def _create(request: HttpRequest) -> BatchJob:
         label=request.POST.get("label", "internal"),
         subjects=request.POST.getlist("subjects"),
         region=request.POST.get("region", "").strip(),
+        result_format=request.POST.get("result_format", BatchJob.ResultFormat.JSONL),
     )
 
 

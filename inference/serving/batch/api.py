@@ -42,6 +42,9 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 )
 
 
+CONTENT_TYPES = {"jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
+
+
 class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
     """A job. Bad rows are in the result with their line and the reason, and counted in `rows_bad`."""
 
@@ -52,7 +55,7 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
     class Meta:
         model = BatchJob
         fields = [
-            "id", "state", "endpoint", "version", "filename", "format", "input_sha256", "input_bytes",
+            "id", "state", "endpoint", "version", "filename", "format", "result_format", "input_sha256", "input_bytes",
             "row_count", "rows_ok", "rows_bad", "result_sha256", "result_bytes", "error", "created_by_label",
             "created_at", "started_at", "paused_at", "finished_at", "progress",
         ]  # fmt: skip
@@ -73,13 +76,16 @@ class NewBatchJobSerializer(serializers.Serializer[Any]):
 
     endpoint = serializers.CharField(max_length=64)
     version = serializers.CharField(max_length=64, required=False, default="", allow_blank=True)
-    file = serializers.FileField(help_text=".jsonl or .csv with a header")
+    file = serializers.FileField(help_text=".jsonl, .csv with a header, or .parquet")
     label = serializers.ChoiceField(  # type: ignore[assignment]
         choices=Label.choices, default="internal", help_text="How confidential the file is."
     )
     subjects = serializers.MultipleChoiceField(choices=SUBJECTS, default=set, help_text="What it is about.")
     region = serializers.CharField(
         max_length=60, default="", allow_blank=True, help_text="Where it must stay."
+    )
+    result_format = serializers.ChoiceField(
+        choices=BatchJob.ResultFormat.choices, default=BatchJob.ResultFormat.JSONL
     )
 
 
@@ -117,6 +123,7 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
             label=given.validated_data["label"],
             subjects=sorted(given.validated_data["subjects"]),
             region=given.validated_data["region"],
+            result_format=given.validated_data["result_format"],
             use=use_of(request._request),
         )
         body = BatchJobSerializer(self.get_queryset().get(pk=job.pk)).data
@@ -143,10 +150,10 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         resume_batch_job(principal=principal_of(request), job_id=self.get_object().id)
         return Response(BatchJobSerializer(self.get_object()).data)
 
-    @extend_schema(responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY})
+    @extend_schema(responses={(200, kind): OpenApiTypes.BINARY for kind in CONTENT_TYPES.values()})
     @action(detail=True, methods=["get"])
     def result(self, request: Request, pk: str) -> HttpResponseBase:
-        """One JSON line per row of the input, in its order: `row`, `line` and `outputs` or `error`."""
+        """Every row of the input, in its order: `row`, `line` and the outputs or an `error`; JSON lines or Parquet."""
         job = self.get_object()
         if job.state != BatchJob.State.SUCCEEDED:
             raise Conflict(
@@ -166,8 +173,8 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
             response._resource_closers.append(file.close)  # type: ignore[attr-defined]
         else:
             response = FileResponse(file)
-        response["Content-Type"] = "application/x-ndjson"
-        response["Content-Disposition"] = f'attachment; filename="{job.id}.jsonl"'
+        response["Content-Type"] = CONTENT_TYPES[job.result_format]
+        response["Content-Disposition"] = f'attachment; filename="{job.id}.{job.result_format}"'
         response["Content-Length"] = str(job.result_bytes)
         response["Digest"] = f"sha-256={job.result_sha256}"
         return response

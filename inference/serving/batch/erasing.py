@@ -28,7 +28,7 @@ def _erase_input(target: ObjectRef, tenant_id: UUID) -> Handled:
     if job is None:
         return Handled(Outcome.NOTHING, _("it is not there any more"))
     _stop(job)
-    when_committed(files.input_path(job).delete, f"input of batch job {job.id}")
+    when_committed(lambda: _remove_input(job), f"input of batch job {job.id}")
     return Handled(Outcome.ERASED, _("the uploaded file was removed"))
 
 
@@ -39,6 +39,11 @@ def _erase_result(target: ObjectRef, tenant_id: UUID) -> Handled:
     _stop(job)
     when_committed(lambda: _remove_result(job), f"result of batch job {job.id}")
     return Handled(Outcome.ERASED, _("the result was removed"))
+
+
+def _remove_input(job: BatchJob) -> None:
+    files.remove_shards(job)
+    files.input_path(job).delete()
 
 
 def _remove_result(job: BatchJob) -> None:

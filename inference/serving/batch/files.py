@@ -64,22 +64,28 @@ def input_path(job: BatchJob) -> JobFile:
 
 def result_path(job: BatchJob) -> JobFile:
     """The joined result of the attempt that counted."""
-    name = f"result-{job.result_id}.jsonl" if job.result_id else "result.jsonl"
+    name = f"result-{job.result_id}.{job.result_format}" if job.result_id else "result.jsonl"
     return _file(job, name, job.result_sha256)
 
 
 def joined_path(job: BatchJob, attempt: UUID) -> SealedPath:
     """The result of one attempt to join; which attempt counts is said by the job's row."""
-    return STORAGE.file(job.tenant_id, f"{job.id}/result-{attempt}.jsonl")
+    return STORAGE.file(job.tenant_id, f"{job.id}/result-{attempt}.{job.result_format}")
 
 
 def shard_path(job: BatchJob, index: int, lease_token: UUID, sha256: str = "") -> JobFile:
     """The result of one attempt at a shard; which attempt counts is said by the shard's row."""
-    return _file(job, f"shards/{index:06}-{lease_token}.jsonl", sha256)
+    kind = "jsonl" if job.result_format == BatchJob.ResultFormat.JSONL else "arrow"
+    return _file(job, f"shards/{index:06}-{lease_token}.{kind}", sha256)
+
+
+def segments_path(job: BatchJob) -> SealedPath:
+    """The rows of an upload in Parquet, cut into segments that are read alone; planning again writes the same."""
+    return STORAGE.file(job.tenant_id, f"{job.id}/shards/segments")
 
 
 def remove_shards(job: BatchJob) -> None:
-    """Remove the parts of a result. Raises Unavailable."""
+    """Remove the parts of a result, and of a Parquet upload. Raises Unavailable."""
     STORAGE.delete_below(job.tenant_id, f"{job.id}/shards")
     shutil.rmtree(_earlier_folder(job.tenant_id) / str(job.id) / "shards", ignore_errors=True)
 

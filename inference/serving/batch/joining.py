@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
+from functools import partial
+from typing import BinaryIO, cast
 from uuid import UUID
 
 from django.db import transaction
@@ -16,6 +19,7 @@ from inference.serving.batch.ending import fail, lock_job, record_end
 from inference.serving.batch.pausing import is_full, no_room, pause_by_itself
 from inference.serving.batch.services import end_job
 from inference.serving.models import BatchJob, BatchShard
+from inference.serving.signature import Signature
 
 Job = BatchJob.State
 Shard = BatchShard.State
@@ -24,7 +28,7 @@ Shard = BatchShard.State
 def join(job_id: UUID) -> None:
     """Put the shards' results together in the order of the rows. Of two attempts one counts; the other's file goes."""
     with transaction.atomic():
-        job = BatchJob.objects.filter(pk=job_id, state=Job.RUNNING).first()
+        job = BatchJob.objects.select_related("model_version").filter(pk=job_id, state=Job.RUNNING).first()
         shards = list(job.shards.order_by("index")) if job else []
     if job is None or not shards or any(shard.state != Shard.DONE for shard in shards):
         return
@@ -32,7 +36,7 @@ def join(job_id: UUID) -> None:
     joined = files.joined_path(job, attempt)
     written = Written(sha256="", size_bytes=0)
     try:
-        written = joined.write(_parts(job, shards))
+        written = joined.write(_joined(job, shards))
     except OSError as error:
         full = is_full(error)
         problem = no_room() if full else f"The parts of the result cannot be joined: {error}"
@@ -62,15 +66,43 @@ def join(job_id: UUID) -> None:
         transaction.on_commit(lambda: files.tidy(job))
 
 
-def _parts(job: BatchJob, shards: list[BatchShard]) -> Iterator[bytes]:
-    """The bytes of every shard's result. Raises ValueError when one is not what its row says."""
+def _joined(job: BatchJob, shards: list[BatchShard]) -> Iterator[bytes]:
+    """The bytes of the whole result."""
+    parts = _parts(job, shards)
+    if job.result_format == BatchJob.ResultFormat.PARQUET:
+        from inference.serving.batch import table_results  # Arrow is large, and only these jobs need it
+
+        version = job.model_version
+        return table_results.parquet_of(Signature.declared(version.inputs, version.outputs), parts)
+    return (chunk for part in parts for chunk in iter(partial(part.read, files.CHUNK_BYTES), b""))
+
+
+def _parts(job: BatchJob, shards: list[BatchShard]) -> Iterator[BinaryIO]:
+    """A reader of every shard's result. Raises ValueError when one was not what its row says."""
     for shard in shards:
         if shard.lease_token is None:
             raise ValueError(f"part {shard.index} has no result")
-        digest = hashlib.sha256()
         with files.shard_path(job, shard.index, shard.lease_token, shard.result_sha256).open() as reader:
-            while chunk := reader.read(files.CHUNK_BYTES):
-                digest.update(chunk)
-                yield chunk
-        if digest.hexdigest() != shard.result_sha256:
+            digesting = _Digesting(reader)
+            yield cast(BinaryIO, digesting)
+            while digesting.read(files.CHUNK_BYTES):
+                pass
+        if digesting.digest.hexdigest() != shard.result_sha256:
             raise ValueError(f"part {shard.index} was changed on disk")
+
+
+class _Digesting(io.RawIOBase):
+    """What is read goes through a digest."""
+
+    def __init__(self, reader: BinaryIO) -> None:
+        super().__init__()
+        self._reader = reader
+        self.digest = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._reader.read(size)
+        self.digest.update(data)
+        return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import BinaryIO
 from uuid import UUID
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from governance.keys.errors import KeyDestroyed, Unsealable
 from inference.serving.batch import files
 from inference.serving.batch.ending import fail, lock_job, sent
 from inference.serving.batch.events import publish
+from inference.serving.batch.pausing import is_full, no_room, pause_by_itself
 from inference.serving.batch.reading import RawRow, UnreadableFile, read_header, read_rows
 from inference.serving.batch.states import JOB_STATES
 from inference.serving.models import BatchJob, BatchShard
@@ -26,13 +28,14 @@ def plan(job_id: UUID) -> None:
         job = BatchJob.objects.filter(pk=job_id, state=Job.QUEUED).first()
     if job is None:
         return
-    problem, shards = "", list[BatchShard]()
+    problem, full, shards = "", False, list[BatchShard]()
     try:
-        shards = list(_cut(job))
+        shards = _cut_parquet(job) if job.format == BatchJob.Format.PARQUET else list(_cut(job))
     except (UnreadableFile, Unsealable, KeyDestroyed) as error:
         problem = str(error)
     except OSError as error:
-        problem = f"The uploaded file cannot be read: {error.strerror}."
+        full = is_full(error)
+        problem = no_room() if full else f"The uploaded file cannot be read: {error.strerror}."
     rows = sum(shard.row_count for shard in shards)
     if not problem and not rows:
         problem = "The file has no rows."
@@ -41,6 +44,9 @@ def plan(job_id: UUID) -> None:
     with transaction.atomic():
         locked = lock_job(job_id)
         if locked is None or locked.state != Job.QUEUED:
+            return
+        if full:
+            pause_by_itself(locked, problem)
             return
         if problem:
             fail(locked, problem)
@@ -76,6 +82,41 @@ def _cut(job: BatchJob) -> Iterator[BatchShard]:
             index, rows, first = index + 1, 0, None
     if first is not None and last is not None:
         yield _shard(job, index, first, last, rows)
+
+
+def _cut_parquet(job: BatchJob) -> list[BatchShard]:
+    """Write the rows in segments that are read alone, one for each shard."""
+    from inference.serving.batch import columns  # Arrow is large, and only these jobs need it
+
+    shards: list[BatchShard] = []
+
+    def pieces(reader: BinaryIO) -> Iterator[bytes]:
+        byte, row = 0, 1
+        for segment, count in columns.segments(
+            reader,
+            rows=settings.BATCH_SHARD_ROWS,
+            most_rows=settings.BATCH_MAX_ROWS,
+            most_bytes=columns.MAX_GROWTH * settings.BATCH_UPLOAD_MAX_BYTES,
+        ):
+            end = byte + len(segment)
+            shards.append(
+                BatchShard(
+                    tenant_id=job.tenant_id,
+                    job=job,
+                    index=len(shards),
+                    first_row=row,
+                    first_line=row,
+                    row_count=count,
+                    byte_start=byte,
+                    byte_end=end,
+                )
+            )
+            yield segment
+            byte, row = end, row + count
+
+    with files.input_path(job).open() as reader:
+        files.segments_path(job).write(pieces(reader), over=True)
+    return shards
 
 
 def _shard(job: BatchJob, index: int, first: RawRow, last: RawRow, rows: int) -> BatchShard:

@@ -1,4 +1,4 @@
-"""From a row of a file to the model's tensors and back to a line of the result.
+"""From a row of a file to the model's tensors.
 
 A row goes through the same strict reader as a request to `/v2` (`inference.serving.protocol`), so that a value which
 one refuses is refused by the other, in the same words.
@@ -7,7 +7,6 @@ one refuses is refused by the other, in the same words.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from inference.serving.batch.reading import RawRow
 from inference.serving.datatypes import Tensors
 from inference.serving.errors import ProtocolError
 from inference.serving.protocol import parse_request
-from inference.serving.referrals import unsure_rows
 from inference.serving.runtime import PredictError, Runtime
 from inference.serving.signature import Signature, TensorSpec
 
@@ -101,25 +99,6 @@ def predict_rows(runtime: Runtime, rows: list[Tensors], *, together: bool) -> li
     return answers
 
 
-def result_line(
-    raw: RawRow, answer: Tensors | str, signature: Signature, limits: Sequence[tuple[float, str]] = ()
-) -> bytes:
-    """One line of the result: `row` and `line` of the input with `outputs` or `error`.
-
-    `refer` is true where the confidence is below one of the `limits` (with the output it is read from): a person must
-    look at the row before it counts.
-    """
-    place = {"row": raw.row, "line": raw.line}
-    if isinstance(answer, str):
-        return orjson.dumps(place | {"error": answer}) + b"\n"
-    outputs = {
-        name: _plain(tensor[0] if signature.rows_are_variable else tensor) for name, tensor in answer.items()
-    }
-    if limits and unsure_rows(answer, limits):
-        place["refer"] = True
-    return orjson.dumps(place | {"outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"
-
-
 def _shape(spec: TensorSpec, value: Any, *, batched: bool) -> list[int]:
     """The concrete shape of a value: declared sizes, and where they are variable, what the nesting shows."""
     declared = spec.shape[1:] if batched else spec.shape
@@ -151,12 +130,3 @@ def _one_form(rows: list[Tensors]) -> bool:
     return all(
         row.keys() == rows[0].keys() and all(row[n].shape == rows[0][n].shape for n in row) for row in rows
     )
-
-
-def _plain(tensor: Any) -> Any:
-    tensor = np.asarray(tensor)
-    if tensor.dtype.hasobject:
-        return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in tensor.reshape(-1)]
-    if not tensor.shape:
-        return tensor.item()
-    return np.ascontiguousarray(tensor, dtype=np.float32 if tensor.dtype == np.float16 else tensor.dtype)

@@ -35,7 +35,12 @@ from inference.serving.models import BatchJob, BatchShard
 from inference.serving.split import choose
 
 QUEUE = "batch"
-FORMATS = {".jsonl": BatchJob.Format.JSONL, ".ndjson": BatchJob.Format.JSONL, ".csv": BatchJob.Format.CSV}
+FORMATS = {
+    ".jsonl": BatchJob.Format.JSONL,
+    ".ndjson": BatchJob.Format.JSONL,
+    ".csv": BatchJob.Format.CSV,
+    ".parquet": BatchJob.Format.PARQUET,
+}
 
 
 def create_batch_job(
@@ -50,6 +55,7 @@ def create_batch_job(
     label: str = "internal",
     subjects: Sequence[str] = (),
     region: str = "",
+    result_format: str = BatchJob.ResultFormat.JSONL,
 ) -> BatchJob:
     """Keep the file and queue its prediction by one version: the named one, or the one that the split gives this job.
 
@@ -59,7 +65,9 @@ def create_batch_job(
     """
     format = FORMATS.get(PurePosixPath(filename.lower()).suffix)
     if format is None:
-        raise InvalidInput(_("Send a .jsonl or a .csv file."))
+        raise InvalidInput(_("Send a .jsonl, a .csv or a .parquet file."))
+    if result_format not in BatchJob.ResultFormat.values:
+        raise InvalidInput(_("A result is JSON lines (jsonl) or Parquet (parquet)."))
     if len(idempotency_key) > 128:
         raise InvalidInput(_("An idempotency key has at most 128 characters."))
     endpoint, arm, duties = _admitted(principal, endpoint_name, version, job_id := uuid7(), use)
@@ -74,6 +82,7 @@ def create_batch_job(
             model_version_id=arm.version_id,
             filename=PurePosixPath(filename.replace("\\", "/")).name[:200],
             format=format,
+            result_format=result_format,
             input_sha256=written.sha256,
             input_bytes=written.size_bytes,
             idempotency_key=idempotency_key,
@@ -225,7 +234,8 @@ def _insert_or_find(job: BatchJob, principal: Principal, enter: Callable[[], Non
             ).first()
             if known is None:
                 raise
-            if (known.input_sha256, known.endpoint_id) != (job.input_sha256, job.endpoint_id):
+            asked = ("input_sha256", "endpoint_id", "result_format")
+            if any(getattr(known, name) != getattr(job, name) for name in asked):
                 raise Conflict(
                     _("This idempotency key belongs to another request."),
                     code="idempotency-key-reused",

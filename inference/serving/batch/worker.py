@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
 from uuid import UUID
 
 import orjson
@@ -21,19 +20,21 @@ from inference.serving.batch import files, progress
 from inference.serving.batch.in_service import OutOfService, require_in_service
 from inference.serving.batch.pausing import is_full, no_room
 from inference.serving.batch.progress import Lease
-from inference.serving.batch.reading import Place, RawRow, UnreadableFile, read_header, read_rows
-from inference.serving.batch.rows import BadRow, predict_rows, result_line, tensors_of_row, values_of
+from inference.serving.batch.reading import Place, UnreadableFile, read_header, read_rows
+from inference.serving.batch.results import Form, JsonLines
 from inference.serving.batch.services import cause_of
-from inference.serving.datatypes import Tensors
-from inference.serving.models import BatchJob
+from inference.serving.batch.steps import Source, TextSource, answer
+from inference.serving.models import BatchJob, BatchShard
 from inference.serving.runtime import LoadError, OnnxRuntime, Runtime
 from inference.serving.signature import Signature
 
 log = logging.getLogger(__name__)
 
-MAX_TOGETHER = 64
+MAX_TOGETHER = 256
+STEP_BYTES = 4 << 20  # of the input, so that large rows do not fill the memory
 # A step grows while it takes less than this, so that the lease is renewed in time however slow the model is.
 STEP_S = 0.5
+QUICKER = 8
 
 
 class LeaseLost(Exception):
@@ -50,7 +51,7 @@ def run_shard(shard_id: UUID) -> None:
     shard_rows = _Rows(lease)
     try:
         shard_rows.prepare()
-        written = path.sealed.write(shard_rows.lines())
+        written = path.sealed.write(shard_rows.pieces())
     except LeaseLost:
         log.info("shard %s: the lease is gone, the work is dropped", shard_id)
         return
@@ -82,45 +83,49 @@ def run_shard(shard_id: UUID) -> None:
 
 
 class _Rows:
-    """The lines of one shard's result, made while they are written."""
+    """The rows of one shard, computed while its result is written."""
 
     def __init__(self, lease: Lease) -> None:
         self.done = self.bad = 0
         self._lease = lease
         self._cause = cause_of(lease.job)
-        self._limits = limits_of(lease.job.duties)
         version = lease.job.model_version
         self._declared = orjson.dumps([version.inputs, version.outputs])
         self._renewed = time.monotonic()
-        self._columns: list[str] = []
 
     def prepare(self) -> None:
-        """Load the model and read the header. Raises LoadError, UnreadableFile."""
-        version = self._lease.job.model_version
+        """Load the model and open the rows. Raises LoadError, UnreadableFile."""
+        job = self._lease.job
+        version = job.model_version
         self._runtime, self._signature, self._together = _load(
             version.artifact, version.sha256, self._declared
         )
-        if self._lease.job.format == BatchJob.Format.CSV:
-            self._columns = read_header(files.input_path(self._lease.job))
+        self._source = _source(job, self._lease.shard)
+        self._form = _form(job, self._signature)
+        row_bytes = (self._lease.shard.byte_end - self._lease.shard.byte_start) // self._lease.shard.row_count
+        self._most = min(MAX_TOGETHER, max(STEP_BYTES // max(row_bytes, 1), 1))
 
-    def lines(self) -> Iterator[bytes]:
-        """Every row's line, in order.
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes of the result, every row in its order.
 
         Raises LeaseLost, Revoked, OutOfService, and ValueError when the file is not as planned.
         """
-        shard, job = self._lease.shard, self._lease.job
-        place = Place(shard.byte_start, shard.first_row, shard.first_line, shard.byte_end)
-        rows = read_rows(files.input_path(job), job.format, place)
+        shard, version = self._lease.shard, self._lease.job.model_version
+        yield self._form.head()
         size = 1
-        while step := list(islice(rows, size)):
+        while (step := self._source.take(size)) is not None:
             started = time.monotonic()
-            yield self._step(step)
-            self.done += len(step)
+            answers = answer(step, self._runtime, self._signature, together=self._together)
+            yield self._form.rows(answers)
+            self.done += len(step.rows)
+            self.bad += answers.bad
             checkpoint(self._cause)
-            require_in_service(job.model_version)
+            require_in_service(version)
             now = time.monotonic()
-            if now - started < STEP_S:
-                size = min(2 * size, MAX_TOGETHER)
+            if now - started < STEP_S / QUICKER:
+                size = min(QUICKER * size, self._most)
+            elif now - started < STEP_S:
+                size = min(2 * size, self._most)
             elif now - started > 2 * STEP_S:
                 size = max(size // 2, 1)
             if now - self._renewed > settings.BATCH_RENEW_S:
@@ -129,21 +134,31 @@ class _Rows:
                     raise LeaseLost
         if self.done != shard.row_count:
             raise ValueError(f"{shard.row_count} rows were planned, {self.done} are there")
+        yield self._form.tail()
 
-    def _step(self, step: list[RawRow]) -> bytes:
-        answers: dict[int, Tensors | str] = {}
-        good: list[tuple[int, Tensors]] = []
-        for raw in step:
-            try:
-                good.append(
-                    (raw.row, tensors_of_row(values_of(raw, self._signature, self._columns), self._signature))
-                )
-            except BadRow as error:
-                answers[raw.row] = str(error)
-        predicted = predict_rows(self._runtime, [tensors for _row, tensors in good], together=self._together)
-        answers |= dict(zip([row for row, _tensors in good], predicted, strict=True))
-        self.bad += sum(isinstance(answer, str) for answer in answers.values())
-        return b"".join(result_line(raw, answers[raw.row], self._signature, self._limits) for raw in step)
+
+def _source(job: BatchJob, shard: BatchShard) -> Source:
+    if job.format == BatchJob.Format.PARQUET:
+        from inference.serving.batch.table_steps import (
+            TableSource,  # Arrow is large, and only these jobs need it
+        )
+
+        with files.segments_path(job).open() as reader:
+            reader.seek(shard.byte_start)
+            return TableSource(reader.read(shard.byte_end - shard.byte_start), shard.first_row)
+    upload = files.input_path(job)
+    columns = read_header(upload) if job.format == BatchJob.Format.CSV else []
+    place = Place(shard.byte_start, shard.first_row, shard.first_line, shard.byte_end)
+    return TextSource(read_rows(upload, job.format, place), columns)
+
+
+def _form(job: BatchJob, signature: Signature) -> Form:
+    limits = limits_of(job.duties)
+    if job.result_format == BatchJob.ResultFormat.PARQUET:
+        from inference.serving.batch.table_results import ArrowRows  # as above
+
+        return ArrowRows(signature, limits)
+    return JsonLines(signature, limits)
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ from governance.keys.memory import memory
 from governance.keys.models import DataKey, KeyState
 from governance.tenants.context import tenant_context
 from inference.serving.batch import files, in_service, joining, planning, progress, worker
-from inference.serving.batch.rows import predict_rows
+from inference.serving.batch.steps import answer
 from inference.serving.models import BatchJob, BatchShard
 from tests.inference.serving.batch.jobs import compute, content, hold, names, result, rows, start
 
@@ -39,9 +39,9 @@ def test_a_model_that_is_taken_out_of_service_stops_between_two_steps(admin, end
         if len(computed) == 2:
             hold(job)
             in_service._states.forget()  # what the announcement does in a process that listens
-        return predict_rows(*args, **kwargs)
+        return answer(*args, **kwargs)
 
-    monkeypatch.setattr(worker, "predict_rows", predict)
+    monkeypatch.setattr(worker, "answer", predict)
     done = compute(job)
     assert (done.state, len(computed)) == ("failed", 2)
     assert "out of service" in done.error

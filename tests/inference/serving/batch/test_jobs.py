@@ -120,7 +120,7 @@ def test_files_that_cannot_be_read_fail_with_a_reason(admin, endpoint, content, 
 
 
 def test_uploads_that_are_refused_leave_nothing(admin, endpoint, org, monkeypatch):
-    for filename in ("rows.exe", "rows", "../../x.parquet"):
+    for filename in ("rows.exe", "rows", "../../x.arrow"):
         with pytest.raises(InvalidInput):
             start(admin, rows(1), filename=filename)
     with pytest.raises(InvalidInput, match="empty"):
