@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
@@ -29,7 +29,6 @@ from inference.serving.http import (
     respond_error,
     respond_json,
 )
-from inference.serving.key_watch import KeyWatch
 from inference.serving.lookups import Caller, Ear, EndpointSnapshot, Lookups
 from inference.serving.outcomes import OutcomeLog
 from inference.serving.pauses import shorten_collector_pauses
@@ -38,6 +37,9 @@ from inference.serving.pool import ModelPool
 from inference.serving.predictions import Limits, Prediction, Predictor
 from inference.serving.referrals import Refer
 from inference.serving.routing import Route, Router
+
+if TYPE_CHECKING:
+    from inference.serving.key_watch import KeyWatch
 
 log = logging.getLogger(__name__)
 
