@@ -5,27 +5,27 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from functools import lru_cache
 from uuid import UUID
 
-import orjson
 from django.conf import settings
 
 from governance.errors import Unavailable
 from governance.keys.errors import KeyDestroyed, Unsealable
 from governance.oversight.duties import limits_of
 from governance.tenants.checkpoints import checkpoint
-from inference.registry.artifacts import ArtifactAway, SealedArtifact
+from inference.registry.artifacts import ArtifactAway
 from inference.serving.batch import files, progress
 from inference.serving.batch.in_service import OutOfService, require_in_service
+from inference.serving.batch.loading import Loaded, load
 from inference.serving.batch.pausing import is_full, no_room
 from inference.serving.batch.progress import Lease
 from inference.serving.batch.reading import Place, UnreadableFile, read_header, read_rows
 from inference.serving.batch.results import Form, JsonLines
 from inference.serving.batch.services import cause_of
 from inference.serving.batch.steps import Source, TextSource, answer
+from inference.serving.errors import Overloaded
 from inference.serving.models import BatchJob, BatchShard
-from inference.serving.runtime import LoadError, OnnxRuntime, Runtime
+from inference.serving.runtime import LoadError
 from inference.serving.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,11 @@ def run_shard(shard_id: UUID) -> None:
         written = path.sealed.write(shard_rows.pieces())
     except LeaseLost:
         log.info("shard %s: the lease is gone, the work is dropped", shard_id)
+        return
+    except Overloaded as error:
+        if not shard_rows.elsewhere:
+            raise  # its process ended: that counts as an attempt, for one of the rows may be the cause
+        progress.postpone(lease, error.message)
         return
     except OutOfService as error:
         progress.give_up(lease, str(error))
@@ -87,35 +92,38 @@ class _Rows:
 
     def __init__(self, lease: Lease) -> None:
         self.done = self.bad = 0
+        self._loaded: Loaded | None = None
         self._lease = lease
         self._cause = cause_of(lease.job)
-        version = lease.job.model_version
-        self._declared = orjson.dumps([version.inputs, version.outputs])
         self._renewed = time.monotonic()
 
     def prepare(self) -> None:
         """Load the model and open the rows. Raises LoadError, UnreadableFile."""
         job = self._lease.job
         version = job.model_version
-        self._runtime, self._signature, self._together = _load(
-            version.artifact, version.sha256, self._declared
-        )
+        self._loaded = loaded = load(version)
         self._source = _source(job, self._lease.shard)
-        self._form = _form(job, self._signature)
+        self._form = _form(job, loaded.signature)
         row_bytes = (self._lease.shard.byte_end - self._lease.shard.byte_start) // self._lease.shard.row_count
         self._most = min(MAX_TOGETHER, max(STEP_BYTES // max(row_bytes, 1), 1))
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another server computes, or should."""
+        return self._loaded is None or not self._loaded.runtime.computes_here
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the result, every row in its order.
 
         Raises LeaseLost, Revoked, OutOfService, and ValueError when the file is not as planned.
         """
-        shard, version = self._lease.shard, self._lease.job.model_version
+        shard, version, loaded = self._lease.shard, self._lease.job.model_version, self._loaded
+        assert loaded is not None, "the rows are prepared first"
         yield self._form.head()
         size = 1
         while (step := self._source.take(size)) is not None:
             started = time.monotonic()
-            answers = answer(step, self._runtime, self._signature, together=self._together)
+            answers = answer(step, loaded.runtime, loaded.signature, together=loaded.together)
             yield self._form.rows(answers)
             self.done += len(step.rows)
             self.bad += answers.bad
@@ -159,12 +167,3 @@ def _form(job: BatchJob, signature: Signature) -> Form:
 
         return ArrowRows(signature, limits)
     return JsonLines(signature, limits)
-
-
-@lru_cache(maxsize=2)
-def _load(artifact: SealedArtifact, sha256: str, declared: bytes) -> tuple[Runtime, Signature, bool]:
-    """The model of a version; the last two stay loaded in this worker process."""
-    inputs, outputs = orjson.loads(declared)
-    signature = Signature.declared(inputs, outputs)
-    runtime = OnnxRuntime.load(artifact, sha256=sha256, signature=signature)
-    return runtime, signature, runtime.rows_are_independent()

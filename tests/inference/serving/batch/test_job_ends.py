@@ -12,7 +12,7 @@ from governance.keys.errors import KeysUnavailable
 from governance.keys.memory import memory
 from governance.keys.models import DataKey, KeyState
 from governance.tenants.context import tenant_context
-from inference.serving.batch import files, in_service, joining, planning, progress, worker
+from inference.serving.batch import files, in_service, joining, loading, planning, progress, worker
 from inference.serving.batch.steps import answer
 from inference.serving.models import BatchJob, BatchShard
 from tests.inference.serving.batch.jobs import compute, content, hold, names, result, rows, start
@@ -51,7 +51,7 @@ def test_a_model_that_is_taken_out_of_service_stops_between_two_steps(admin, end
 def test_a_shard_waits_for_keys_that_are_away_and_its_attempt_does_not_count(
     admin, endpoint, org, monkeypatch
 ):
-    worker._load.cache_clear()
+    loading.unload_all()
     job = start(admin, rows(3))
     with tenant_context(org.id):
         planning.plan(job.id)
@@ -70,7 +70,7 @@ def test_a_shard_waits_for_keys_that_are_away_and_its_attempt_does_not_count(
 
 
 def test_the_files_of_destroyed_keys_end_the_job_with_a_reason(admin, endpoint, org):
-    worker._load.cache_clear()
+    loading.unload_all()
     job = start(admin, rows(3))
     with tenant_context(org.id), transaction.atomic():
         DataKey.objects.filter(purpose=files.PURPOSE).update(state=KeyState.DESTROYED, wrapped=b"")

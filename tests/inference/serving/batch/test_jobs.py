@@ -26,7 +26,7 @@ from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context
 from inference.rollouts.selectors import endpoint_snapshot
 from inference.rollouts.services import grant_invoke
-from inference.serving.batch import files, planning, progress, stalled, worker
+from inference.serving.batch import files, loading, planning, progress, stalled, worker
 from inference.serving.batch.retention import drop_old_jobs
 from inference.serving.batch.services import cancel_batch_job
 from inference.serving.batch.states import JOB_STATES, SHARD_STATES
@@ -208,7 +208,7 @@ def test_a_shard_that_kills_its_workers_fails_the_job(admin, endpoint, org):
 
 
 def test_a_model_that_is_gone_fails_the_job_with_a_reason(admin, endpoint, org):
-    worker._load.cache_clear()
+    loading.unload_all()
     job = start(admin, rows(3))
     with tenant_context(org.id), transaction.atomic():
         artifact = BatchJob.objects.select_related("model_version").get(pk=job.pk).model_version.artifact
