@@ -26,6 +26,12 @@ def queue(tenant_id: UUID | None = None) -> QuerySet[OversightTask]:
     return (rows if tenant_id is None else rows.filter(tenant_id=tenant_id)).order_by("due_at", "id")
 
 
+def decided_task(task_id: UUID) -> OversightTask | None:
+    """The task once a person has decided it; None before that, and for one that was taken back."""
+    rows = OversightTask.objects.select_related("decided_by")
+    return rows.filter(pk=task_id, state=OversightTask.State.DECIDED).first()
+
+
 def overdue() -> QuerySet[OversightTask]:
     """What nobody decided in time and nobody was told about yet."""
     return OversightTask.objects.filter(state__in=OPEN, due_at__lte=timezone.now(), escalated_at=None)

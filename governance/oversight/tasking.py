@@ -244,6 +244,17 @@ def withdraw_task(*, principal: Principal, task_id: UUID, reason: str) -> Oversi
     return task
 
 
+@transaction.atomic
+def take_back_question(*, task_id: UUID, reason: str) -> bool:
+    """The platform takes back what it asked itself, because it was settled another way; whether it still waited."""
+    task = OversightTask.objects.select_for_update(of=("self",)).filter(pk=task_id).first()
+    if task is None or task.state not in selectors.OPEN or task.opened_by_id is not None:
+        return False
+    move(task, State.WITHDRAWN, SYSTEM)
+    record_step(task, "withdraw", principal=SYSTEM, reason=reason[:500])
+    return True
+
+
 def escalate_overdue() -> int:
     """Tell the administrators about what nobody decided in time: once per task, with an entry in the audit log.
 

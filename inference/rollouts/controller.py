@@ -28,7 +28,7 @@ from inference.rollouts.lifecycle import database_time
 from inference.rollouts.looks import Look, arm_figures
 from inference.rollouts.models import Endpoint, Rollout, RolloutLook
 from inference.rollouts.plans import Plan
-from inference.rollouts.rollout_services import advance, hold, promote, roll_back_rollout
+from inference.rollouts.rollout_services import advance, follow_answer, hold, promote, roll_back_rollout
 from inference.rollouts.windows import (
     SETTLE,
     THRESHOLD_WINDOW,
@@ -50,13 +50,25 @@ STARVED = 1e-4
 
 
 def control_rollouts() -> int:
-    """Look at every running rollout that is due; returns how many were looked at. One that fails stops no other."""
+    """Look at every running rollout that is due; returns how many were looked at. One that fails stops no other.
+
+    Those that wait for a person go on as soon as one has answered.
+    """
     with platform_scope(), transaction.atomic():
+        waiting = list(Rollout.objects.filter(state=Rollout.State.HOLDING).values_list("id", flat=True))
         running = list(
             Rollout.objects.filter(state=Rollout.State.RUNNING)
             .order_by("looked_at")
             .values_list("id", flat=True)
         )
+    for rollout_id in waiting:
+        try:
+            with platform_scope(), override("en"):
+                follow_answer(rollout_id=rollout_id)
+        except Exception:
+            log.exception(
+                "the answer about the rollout %s could not be followed; it is tried again", rollout_id
+            )
     looked = 0
     for rollout_id in running:
         try:

@@ -10,6 +10,7 @@ from django.db import connection
 from governance.audit.services import record
 from governance.principals import Principal
 from governance.refs import ObjectRef
+from inference.rollouts.asking import forget_question
 from inference.rollouts.models import Endpoint, Rollout
 from inference.rollouts.states import OPEN, ROLLOUT_STATES
 
@@ -40,8 +41,10 @@ def open_rollout(endpoint: Endpoint) -> Rollout | None:
 def move(
     rollout: Rollout, target: str, *, principal: Principal, reason: str, details: dict[str, Any] | None = None
 ) -> None:
-    """Take a rollout into another state. Raises IllegalTransition."""
+    """Take a rollout into another state; what a person was asked about it is taken back. Raises IllegalTransition."""
     ROLLOUT_STATES.check(rollout.state, target, principal.roles)
+    if rollout.state == Rollout.State.HOLDING:
+        forget_question(rollout, reason)
     rollout.state = target
     rollout.ended_reason = reason
     rollout.ended_at = None if target in OPEN else database_time()

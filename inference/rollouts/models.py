@@ -221,6 +221,12 @@ class Rollout(TenantModel):
     def is_open(self) -> bool:
         return self.state in (self.State.RUNNING, self.State.HOLDING)
 
+    @property
+    def question(self) -> str | None:
+        """The oversight task that it waits for, by its id."""
+        asked: str | None = self.memory.get("question")
+        return asked
+
 
 class RolloutLook(TenantModel):
     """One look at a rollout: what was counted, what was concluded, what was done. Append-only: a trigger sees to it."""

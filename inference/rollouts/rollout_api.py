@@ -32,12 +32,15 @@ class RolloutSerializer(serializers.ModelSerializer[Rollout]):
 
     stable = serializers.CharField(source="stable.version", read_only=True)
     candidate = serializers.CharField(source="candidate.version", read_only=True, allow_null=True)
+    question = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text="The oversight task that the rollout waits for."
+    )
 
     class Meta:
         model = Rollout
         fields = [
             "id", "endpoint", "kind", "state", "stable", "candidate", "plan", "before", "step",
-            "step_started_at", "looks", "looked_at", "reason", "ended_reason", "started_by_label",
+            "step_started_at", "looks", "looked_at", "reason", "ended_reason", "question", "started_by_label",
             "started_at", "ended_at",
         ]  # fmt: skip
         read_only_fields = fields

@@ -13,9 +13,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
-from governance.errors import Conflict, InvalidInput, NotFound
-from governance.principals import Principal
+from governance.errors import Conflict, DomainError, InvalidInput, NotFound
+from governance.principals import SYSTEM, Principal
 from inference.registry.models import ModelVersion
+from inference.rollouts.asking import answer_to, ask_person
 from inference.rollouts.lifecycle import database_time, keep, move, open_rollout
 from inference.rollouts.models import Endpoint, Rollout
 from inference.rollouts.plans import Plan, checked_plan
@@ -141,11 +142,40 @@ def cancel_rollout(
 
 
 def hold(*, principal: Principal, rollout_id: UUID, reason: str) -> Rollout:
-    """Leave the traffic as it is until a person decides."""
+    """Leave the traffic as it is until a person decides, who is asked through the oversight queue."""
     with transaction.atomic():
         _endpoint, rollout = locked_rollout(principal, rollout_id)
         move(rollout, State.HOLDING, principal=principal, reason=reason)
+        ask_person(rollout, reason)
     return rollout
+
+
+def follow_answer(*, rollout_id: UUID) -> bool:
+    """Do what a person decided about a waiting rollout, if somebody did; whether anything was done.
+
+    What cannot be done (the version is gone meanwhile) is asked again, with the reason.
+    """
+    with transaction.atomic():
+        _endpoint, rollout = locked_rollout(SYSTEM, rollout_id)
+        answer = answer_to(rollout) if rollout.state == State.HOLDING else None
+        if answer is None:
+            return False
+        given: dict[str, Any] = {"principal": SYSTEM, "rollout_id": rollout_id, "reason": answer.reason}
+        try:
+            with transaction.atomic():
+                if answer.verb == "promote":
+                    promote(**given, version=answer.version)
+                else:
+                    (resume if answer.verb == "resume" else roll_back_rollout)(**given)
+        except DomainError as refused:
+            why = _("%(wanted)s But that cannot be done: %(refusal)s") % {
+                "wanted": answer.reason,
+                "refusal": str(refused),
+            }
+            rollout.ended_reason = why
+            rollout.save(update_fields=["ended_reason"])
+            ask_person(rollout, why)
+    return True
 
 
 def resume(
