@@ -74,6 +74,7 @@ class InferenceApplication:
         self._permit = permit
         self._pool = pool if pool is not None else ModelPool()  # an empty one is false
         self._router = Router(self._pool)
+        self._keys = keys
         if keys is not None:
             keys.watch(self._router)
         self._outcomes = outcomes
@@ -106,6 +107,8 @@ class InferenceApplication:
     async def shutdown(self) -> None:
         """Finish what was accepted, write the last outcomes, unload the models."""
         self._ready = False
+        if self._keys is not None:
+            self._keys.close()
         if self._maintenance is not None:
             self._maintenance.cancel()
             with suppress(asyncio.CancelledError):

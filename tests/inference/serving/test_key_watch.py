@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from governance.access.hub import EVERYTHING
+from inference.serving import key_watch
 from inference.serving.key_watch import KeyWatch
 from inference.serving.pool import ModelPool
 from inference.serving.runtime import LoadError
@@ -31,10 +32,6 @@ class Models:
         self.gone.append(tenant_id)
 
 
-def unreachable(tenant_id: UUID) -> bool:
-    raise OSError("away")
-
-
 @pytest.mark.parametrize(
     ("destroyed", "topic", "key", "gone"),
     [
@@ -42,17 +39,16 @@ def unreachable(tenant_id: UUID) -> bool:
         (lambda tenant: tenant == BANK, "key", str(PLANT), []),
         (lambda tenant: tenant == BANK, "endpoint", str(BANK), []),
         (lambda tenant: tenant == BANK, EVERYTHING, "", [BANK]),
-        (unreachable, "key", str(PLANT), [PLANT]),
     ],
 )
-async def test_only_what_is_destroyed_or_unknown_goes(
+async def test_only_what_is_destroyed_goes(
     destroyed: Callable[[UUID], bool], topic: str, key: str, gone: list[UUID]
 ) -> None:
     models, watch = Models(), KeyWatch(destroyed)
     watch.invalidate(topic, key)  # before there is anything to unload
     watch.watch(models)
     watch.invalidate(topic, key)
-    await asyncio.gather(*watch._asking)
+    await asyncio.gather(*watch._asking.values())
     assert models.gone == gone
 
 
@@ -62,8 +58,40 @@ async def test_after_a_gap_everybody_is_asked_about() -> None:
     watch.heard(False)
     assert not watch._asking
     watch.heard(True)
-    await asyncio.gather(*watch._asking)
+    await asyncio.gather(*watch._asking.values())
     assert models.gone == [BANK, PLANT]
+
+
+async def test_while_nobody_answers_it_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_watch, "RETRY_S", 0.01)
+    asked: list[UUID] = []
+
+    def answers_late(tenant_id: UUID) -> bool:
+        asked.append(tenant_id)
+        if len(asked) < 3:
+            raise OSError("away")
+        return True
+
+    models, watch = Models(), KeyWatch(answers_late)
+    watch.watch(models)
+    watch.invalidate("key", str(PLANT))
+    await asyncio.gather(*watch._asking.values())
+    assert (len(asked), models.gone) == (3, [PLANT])
+    assert not watch._asking
+
+
+async def test_who_is_closed_asks_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(tenant_id: UUID) -> bool:
+        raise OSError("away")
+
+    models, watch = Models(), KeyWatch(away)
+    watch.watch(models)
+    watch.invalidate("key", str(PLANT))
+    (task,) = watch._asking.values()
+    watch.close()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert not models.gone
 
 
 async def test_a_load_that_is_under_way_comes_to_nothing(tmp_path: Path) -> None:
