@@ -128,7 +128,7 @@ def _says_that_nothing_is_served(answer: Any) -> bool:
     """Other calls of this run stop and remove things: an endpoint left without a version says so, and when to retry."""
     return (
         answer.status_code == 503
-        and "Retry-After" in answer.headers
+        and "retry-after" in {name.lower() for name in answer.headers}
         and answer.json()["detail"].endswith("no version at present")
     )
 
