@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -32,6 +32,14 @@ CONFIRM, REJECT = YES_NO = ("confirm", "reject")
 # How long after its deadline something withheld still waits, and how long it is kept once it was decided.
 GRACE = timedelta(days=1)
 KEPT = timedelta(days=7)
+
+Guard = Callable[[Principal, OversightTask], None]
+_guards: dict[str, Guard] = {}
+
+
+def guard_answers(subject_type: str, guard: Guard) -> None:
+    """Where an answer about such a subject does something there, `guard` raises AccessDenied for who may not do it."""
+    _guards[subject_type] = guard
 
 
 @transaction.atomic
@@ -284,6 +292,8 @@ def _for_decision(task_id: UUID, principal: Principal) -> OversightTask:
     """The task, locked, for somebody who may decide it and whose own matter it is not."""
     task = _locked(task_id)
     require(principal, "oversight.task.decide", task, context=whose_matter(task, principal))
+    if (guard := _guards.get(task.subject_type)) is not None:
+        guard(principal, task)
     if task.appeal_of is not None and task.appeal_of.decided_by_id == principal.accountable_user_id:
         raise Conflict(
             _("You took the decision that is appealed against, so somebody else must decide."),

@@ -13,10 +13,12 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from governance.access.decisions import require
 from governance.errors import DomainError
+from governance.oversight.models import OversightTask
 from governance.oversight.selectors import decided_task
 from governance.oversight.tasking import open_task, take_back_question
-from governance.principals import SYSTEM
+from governance.principals import SYSTEM, Principal
 from governance.refs import ObjectRef
 from inference.rollouts.models import Rollout
 
@@ -60,6 +62,12 @@ def ask_person(rollout: Rollout, reason: str) -> None:
         return
     rollout.memory["question"] = str(task.id)
     rollout.save(update_fields=["memory"])
+
+
+def may_answer(principal: Principal, task: OversightTask) -> None:
+    """Whoever answers moves traffic, and needs the right to. Raises AccessDenied."""
+    rollout = Rollout.objects.select_related("endpoint").get(pk=task.subject_id)
+    require(principal, "rollouts.endpoint.split", rollout.endpoint)
 
 
 def forget_question(rollout: Rollout, reason: str) -> None:

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import F
 
 from governance.audit.models import AuditEntry
+from governance.errors import AccessDenied
 from governance.oversight import tasking
 from governance.oversight.models import OversightTask
 from governance.principals import Role
@@ -62,6 +63,19 @@ def state(inside):
             return Rollout.objects.get(pk=rollout.pk).state
 
     return read
+
+
+def test_who_may_not_move_traffic_does_not_do_it_in_the_queue(waiting, state, inside, org, principal_for):
+    officer = principal_for(org, Role.ETHICS_OFFICER)
+    with inside():
+        task = OversightTask.objects.get(state="open")
+        with pytest.raises(AccessDenied) as refused:
+            tasking.decide_task(principal=officer, task_id=task.id, answer=task.options[0], reason="good")
+        assert refused.value.decision.action == "rollouts.endpoint.split"
+        task.refresh_from_db()
+        assert task.state == "open"
+    controller.control_rollouts()
+    assert state(waiting) == "holding"
 
 
 def test_the_question_says_what_a_person_needs(waiting, state, inside):
