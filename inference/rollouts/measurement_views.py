@@ -58,7 +58,7 @@ def measurements(request: HttpRequest, endpoint_id: Any) -> HttpResponse:
     asked = request.GET.get("objective", DEFAULT_OBJECTIVE)
     objective = asked if asked in OBJECTIVES else DEFAULT_OBJECTIVE
     latency, daily = histograms(found.id), quality_by_day(found.id)
-    by_class = quality_by_class(found.id)
+    by_class, shown_days = quality_by_class(found.id), days()
     context = {
         "endpoint": found,
         "latency": latency,
@@ -68,8 +68,8 @@ def measurements(request: HttpRequest, endpoint_id: Any) -> HttpResponse:
         "budget": error_budget(found.id, objective=float(objective) / 100),
         "objective": objective,
         "objectives": OBJECTIVES,
-        "days": days(),
-        "accuracy": accuracy_series(daily, names, days()),
+        "days": shown_days,
+        "accuracy": accuracy_series(daily, names, shown_days),
         "daily": [(names.get(share.version_id, ""), share) for share in reversed(daily)],
         "class_versions": [names.get(version, str(version)) for version in _versions(by_class)],
         "classes": _class_rows(by_class, names),
