@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from governance.principals import Role
+from inference.serving.batch import loading
 from tests.factories.inference import make_endpoint, make_version
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded():
+    """What the last test's job left loaded is not this one's."""
+    loading.unload_all()
+    yield
+    loading.unload_all()
 
 
 @pytest.fixture
