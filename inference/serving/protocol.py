@@ -33,6 +33,8 @@ MAX_ID_LENGTH = 256
 MAX_DIMENSION = 2**31 - 1
 
 _NO_BYTES = memoryview(b"")
+# How simdjson lays out numbers: 64 bits each, in this machine's order.
+_BUFFERS = {"d": np.dtype("<f8"), "i": np.dtype("<i8"), "u": np.dtype("<u8")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +209,11 @@ def _declared_form(item: dict[str, Any], spec: TensorSpec) -> tuple[Datatype, tu
         raise _bad(
             f'input "{spec.name}" has datatype {item.get("datatype")}; the model expects {spec.datatype}'
         )
-    shape = item.get("shape")
-    shape = tuple(shape.as_list()) if isinstance(shape, simdjson.Array) else None
-    if shape is None or not all(type(size) is int and 0 < size <= MAX_DIMENSION for size in shape):
-        raise _bad(f'input "{spec.name}": "shape" must be a list of positive integers')
+    given = item.get("shape")
+    shape = tuple(given.as_list()) if isinstance(given, simdjson.Array) else (0,)
+    for size in shape:
+        if type(size) is not int or not 0 < size <= MAX_DIMENSION:
+            raise _bad(f'input "{spec.name}": "shape" must be a list of positive integers')
     if not spec.accepts(shape):
         raise _bad(f'input "{spec.name}" has shape {list(shape)}; the model expects {list(spec.shape)}')
     return DATATYPES[spec.datatype], shape
@@ -250,8 +253,7 @@ def _json_data(item: dict[str, Any], spec: TensorSpec, datatype: Datatype, count
 def _numbers(data: Any, datatype: Datatype) -> Tensor:
     """A JSON array, flat or nested, as numbers. Raises TypeError or ValueError on anything else in it."""
     kind = datatype.json_buffer
-    wide = np.frombuffer(data.as_buffer(of_type=kind), dtype=np.dtype("<f8" if kind == "d" else f"<{kind}8"))
-    return narrowed(wide, datatype)
+    return narrowed(np.frombuffer(data.as_buffer(of_type=kind), dtype=_BUFFERS[kind]), datatype)
 
 
 def narrowed(wide: Tensor, datatype: Datatype) -> Tensor:

@@ -23,9 +23,12 @@ class TensorSpec:
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether a concrete shape fits the declared one."""
-        return len(shape) == len(self.shape) and all(
-            declared in (-1, actual) for declared, actual in zip(self.shape, shape, strict=True)
-        )
+        if len(shape) != len(self.shape):
+            return False
+        for declared, actual in zip(self.shape, shape, strict=True):  # noqa: SIM110 - twice as fast as `all`
+            if declared not in (-1, actual):
+                return False
+        return True
 
     def as_dict(self) -> dict[str, Any]:
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
