@@ -1,17 +1,17 @@
 """`python -m benchmarks.serving_swaps`: 1,000 versions swapped under load: failed requests, and growth of memory.
 
 In this process, without a server: clients ask without a pause while the endpoint changes from one version to the other
-and back. Each swap is over when the new version answers and the old one is unloaded. Memory is compared after the first
-tenth of the swaps and at the end, after 25,000 requests, so that what is set up once does not count. Exits with 1 when
-a request failed or memory grew by a hundredth.
+and back. Each swap is over when the new version answers and the old one is unloaded. Memory is the median over the
+second tenth of the swaps and over the last one (single readings scatter by a megabyte), after 25,000
+requests, so that what is set up once does not count. Exits with 1 when a request failed or memory grew by a hundredth.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -59,13 +59,14 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, float]:
             while statuses.total() < WARM_UP_REQUESTS:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             began = time.perf_counter()
-            before = 0.0
+            samples = []
             for number in range(1, arguments.swaps + 1):
                 await _swap(made, endpoints[number % 2])
-                if number == max(arguments.swaps // 10, 1):
-                    before = _rss_mb()
+                samples.append(_rss_mb())
             took_s = time.perf_counter() - began
-            after = _rss_mb()
+            tenth = max(arguments.swaps // 10, 1)
+            before = statistics.median(samples[tenth : 2 * tenth] or samples)
+            after = statistics.median(samples[-tenth:])
             stop.set()
             await asyncio.gather(*clients)
     return {
@@ -92,7 +93,6 @@ async def _swap(made: Bench, endpoint: Endpoint) -> None:
 
 
 def _rss_mb() -> float:
-    gc.collect()
     return float(psutil.Process().memory_info().rss) / 2**20
 
 
