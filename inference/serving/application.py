@@ -31,7 +31,7 @@ from inference.serving.http import (
 )
 from inference.serving.lookups import Caller, Ear, EndpointSnapshot, Lookups
 from inference.serving.outcomes import OutcomeLog
-from inference.serving.pauses import shorten_collector_pauses
+from inference.serving.pauses import shorten_collector_pauses, take_turns_often
 from inference.serving.permits import Permit, forbid
 from inference.serving.pool import ModelPool
 from inference.serving.predictions import Limits, Prediction, Predictor
@@ -102,6 +102,7 @@ class InferenceApplication:
             self._outcomes.start()
         self._maintenance = asyncio.ensure_future(self._maintain())
         shorten_collector_pauses()
+        take_turns_often()
         self._ready = True
 
     async def shutdown(self) -> None:

@@ -102,6 +102,7 @@ class Batcher:
         self._pending: dict[Entry, None] = {}
         self._pending_rows = 0
         self._sweep: asyncio.TimerHandle | None = None
+        self._waited_s = 0.0  # what was taken last from the queue
         self._closing = False
         self._drained = asyncio.Event()
         self._drained.set()
@@ -179,11 +180,13 @@ class Batcher:
         """Raise Overloaded where waiting would be in vain: the caller learns it now, the model computes for others."""
         wait_s = self._pace.wait_s(rows=self._pending_rows, requests=len(self._pending)) / len(self._threads)
         too_late = wait_s > entry.deadline - entry.queued_at
-        if too_late or (self._pace.overloaded(entry.queued_at, wait_s) and not patient):
+        # What else runs on these cores makes the wait longer than its estimate, so what was measured counts too.
+        stands_s = max(wait_s, self._waited_s) if self._pending else wait_s
+        if too_late or (self._pace.overloaded(entry.queued_at, stands_s) and not patient):
             metrics.SHED.inc()
             raise Overloaded(
-                f"this request would wait about {1000 * wait_s:.0f} ms for its turn; try again shortly",
-                retry_after_s=max(ceil(wait_s), 1),
+                f"this request would wait about {1000 * stands_s:.0f} ms for its turn; try again shortly",
+                retry_after_s=max(ceil(stands_s), 1),
             )
 
     def _check_waiting(self) -> None:
@@ -257,6 +260,7 @@ class Batcher:
             return None
         if first.future.done():
             return []
+        self._waited_s = time.monotonic() - first.queued_at
         batch = [first]
         window_s = self._pace.window_s()
         self._fill(batch, until=first.queued_at + window_s if window_s else 0.0)
