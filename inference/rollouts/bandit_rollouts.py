@@ -41,6 +41,17 @@ MAX_VERSIONS = 10
 # Smaller moves than this are noise, and each is an entry in the history.
 LEAST_MOVE = 2
 
+# By field of the plan: its types, and the least and most that are allowed.
+BOUNDS: dict[str, tuple[tuple[type, ...], float, float]] = {
+    "floor": ((int,), 0, 50),
+    "cap": ((int,), 1, 100),
+    "holdout": ((int, float), 0.0, 1.0),
+    "gamma_per_hour": ((int, float), 0.5, 1.0),
+    "error_tolerance": ((int, float), 0.0, 0.5),
+    "alpha": ((int, float), 0.001, 0.2),
+    "look_every_s": ((int, float), 1.0, 3600.0),
+}
+
 # The newest value of each decision, faded by its age in hours.
 RESOLVED = """
     SELECT o.model_version_id, sum(w * f.number), sum(w)
@@ -82,35 +93,30 @@ class BanditPlan:
 
 
 def checked_bandit(versions: list[str], given: Mapping[str, Any]) -> BanditPlan:
-    """The plan that a person asked for. Raises InvalidInput that says what is wrong."""
+    """The plan that a person asked for. Raises InvalidInput that says what is wrong and points at the field."""
     if not 2 <= len(set(versions)) == len(versions) <= MAX_VERSIONS:
-        raise InvalidInput(_("2 to %(most)d different versions compete.") % {"most": MAX_VERSIONS})
+        raise _wrong("/versions", _("2 to %(most)d different versions compete.") % {"most": MAX_VERSIONS})
     if unknown := sorted(set(given) - (set(BanditPlan.__dataclass_fields__) - {"versions"})):
-        raise InvalidInput(_("A plan has no “%(name)s”.") % {"name": unknown[0][:64]})
+        raise _wrong("/plan", _("A plan has no “%(name)s”.") % {"name": unknown[0][:64]})
     plan = BanditPlan(tuple(versions), **given)
     if plan.policy not in list(Policy) or plan.reward not in REWARDS:
-        raise InvalidInput(
+        raise _wrong(
+            "/plan/reward" if plan.policy in list(Policy) else "/plan/policy",
             _("A bandit goes by a policy (%(policies)s) and a reward (%(rewards)s).")
-            % {"policies": ", ".join(Policy), "rewards": ", ".join(REWARDS)}
+            % {"policies": ", ".join(Policy), "rewards": ", ".join(REWARDS)},
         )
-    bounds: dict[str, tuple[tuple[type, ...], float, float]] = {
-        "floor": ((int,), 0, 50),
-        "cap": ((int,), 1, 100),
-        "holdout": ((int, float), 0.0, 1.0),
-        "gamma_per_hour": ((int, float), 0.5, 1.0),
-        "error_tolerance": ((int, float), 0.0, 0.5),
-        "alpha": ((int, float), 0.001, 0.2),
-        "look_every_s": ((int, float), 1.0, 3600.0),
-    }
-    for name, (kinds, low, high) in bounds.items():
+    for name, (kinds, low, high) in BOUNDS.items():
         value = getattr(plan, name)
         if type(value) not in kinds or not low <= value <= high:
-            raise InvalidInput(
+            raise _wrong(
+                f"/plan/{name}",
                 _("“%(name)s” is a number from %(least)s to %(most)s.")
-                % {"name": name, "least": f"{low:g}", "most": f"{high:g}"}
+                % {"name": name, "least": f"{low:g}", "most": f"{high:g}"},
             )
     if plan.least * len(versions) > 100 or plan.cap < plan.least:
-        raise InvalidInput(_("Floor, holdout and cap leave no whole split between so many versions."))
+        raise _wrong(
+            "/plan/floor", _("Floor, holdout and cap leave no whole split between so many versions.")
+        )
     return plan
 
 
@@ -255,3 +261,8 @@ def _state(rollout: Rollout, plan: BanditPlan, ids: Mapping[str, UUID], span: Sp
             for total, count in [found.get(ids[version], (0.0, 0.0))]
         }
     )
+
+
+def _wrong(at: str, message: str) -> InvalidInput:
+    """What is wrong at one place of the request, as a JSON pointer."""
+    return InvalidInput(message, errors=[{"pointer": at, "detail": message}])

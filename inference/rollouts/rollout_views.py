@@ -18,12 +18,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.errors import DomainError, InvalidInput, NotFound
-from inference.registry.models import ModelVersion
 from inference.rollouts import rollout_services
-from inference.rollouts.models import Endpoint, Rollout
+from inference.rollouts.models import Rollout
 from inference.rollouts.plans import DAY_S
 from inference.rollouts.rollout_pages import look_context, rollout_context
-from inference.rollouts.selectors import visible_endpoints, visible_rollouts
+from inference.rollouts.selectors import candidates, visible_endpoints, visible_rollouts
 
 MAX_LOOKS = 50
 STEPS: dict[str, Callable[..., Rollout]] = {
@@ -54,7 +53,7 @@ def start(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
         raise NotFound(_("There is no such endpoint."))
     require(principal, "rollouts.endpoint.split", endpoint)
     given = {name: request.POST.get(name, default).strip() for name, default in DEFAULTS.items()}
-    context = {"endpoint": endpoint, "versions": _candidates(endpoint), "given": given}
+    context = {"endpoint": endpoint, "versions": candidates(endpoint), "given": given}
     if request.method == "POST":
         try:
             made = rollout_services.start_rollout(
@@ -137,13 +136,6 @@ def _rollout(request: HttpRequest, rollout_id: UUID) -> Rollout:
         raise NotFound(_("There is no such rollout."))
     require(principal, "rollouts.endpoint.view", found.endpoint)
     return found
-
-
-def _candidates(endpoint: Endpoint) -> Any:
-    """The versions that can be brought in: ready ones without all the traffic, newest first."""
-    whole = [arm.model_version_id for arm in endpoint.arms.all() if arm.weight == 100]
-    ready = ModelVersion.objects.filter(model_id=endpoint.model_id, state=ModelVersion.State.READY)
-    return ready.exclude(pk__in=whole).order_by("-id")
 
 
 def _plan(given: dict[str, str]) -> dict[str, Any]:

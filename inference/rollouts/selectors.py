@@ -120,6 +120,13 @@ def visible_endpoints(principal: Principal) -> QuerySet[Endpoint]:
     return rows.filter(tenant_id=principal.tenant_id) if principal.tenant_id else rows.none()
 
 
+def candidates(endpoint: Endpoint) -> QuerySet[ModelVersion]:
+    """The versions that can be brought in: ready ones without all the traffic, newest first."""
+    whole = [arm.model_version_id for arm in endpoint.arms.all() if arm.weight == 100]
+    ready = ModelVersion.objects.filter(model_id=endpoint.model_id, state=ModelVersion.State.READY)
+    return ready.exclude(pk__in=whole).order_by("-id")
+
+
 def visible_rollouts(principal: Principal) -> QuerySet[Rollout]:
     """The rollouts of the principal's tenant (every tenant's for the platform)."""
     rows = Rollout.objects.select_related("endpoint", "stable", "candidate")

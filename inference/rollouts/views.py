@@ -27,6 +27,7 @@ from inference.rollouts.models import Endpoint
 from inference.rollouts.overview import endpoint_rows
 from inference.rollouts.policies import INVOKE_GRANT
 from inference.rollouts.rollout_pages import STATE_BADGES, last_rollout, quality_rows
+from inference.rollouts.routing_rules import rules_of
 from inference.rollouts.selectors import visible_endpoints
 
 MAX_CHANGES = 20
@@ -183,6 +184,7 @@ def _endpoint_context(request: HttpRequest, found: Endpoint) -> dict[str, Any]:
         "changes": found.changes.select_related("undoes")[:MAX_CHANGES],
         "may_review": decide(principal, "privilege.right.view", tenant_id=found.tenant_id).allow,
         "last_change": last,
+        "rules": rules_of(found),
         "quality": quality_rows(found),
         "last_rollout": (rollout := last_rollout(found)),
         "rollout_badge": STATE_BADGES[rollout.state] if rollout is not None else "",

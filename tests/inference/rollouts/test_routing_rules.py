@@ -97,3 +97,19 @@ def test_a_version_without_its_approval_is_given_no_cohort_and_no_shadow(admin, 
 def test_who_may(spread, org, principal_for):
     with pytest.raises(AccessDenied):
         rules(principal_for(org, Role.DEVELOPER), spread, [BETA], [])
+
+
+def test_two_at_once_do_not_lose_each_others_rules(admin, spread):
+    seen = {"cohorts": [], "shadows": []}
+    rules(admin, spread, [BETA], expected=seen)
+    with pytest.raises(Conflict, match="changed since you looked"):
+        rules(admin, spread, [], [SHADOW], expected=seen)
+    rules(admin, spread, [BETA], [SHADOW], expected={"cohorts": [BETA], "shadows": []})
+
+
+def test_a_refusal_points_at_its_field(admin, spread):
+    with pytest.raises(InvalidInput) as refused:
+        rules(admin, spread, [BETA, BETA | {"name": "gamma"}])
+    assert refused.value.errors == [
+        {"pointer": "/cohorts/1/members", "detail": "A caller or session can be in one cohort only."}
+    ]
