@@ -24,6 +24,7 @@ from governance.tenants.context import platform_scope
 from inference.registry.models import ModelVersion
 from inference.rollouts.analysis.verdicts import ArmWindow, Judgement, Step, Verdict, judge
 from inference.rollouts.bandit_rollouts import judged_bandit, weigh
+from inference.rollouts.distributions import prediction_bins
 from inference.rollouts.lifecycle import database_time
 from inference.rollouts.looks import Look, arm_figures
 from inference.rollouts.models import Endpoint, Rollout, RolloutLook
@@ -141,7 +142,7 @@ def _judged(rollout: Rollout, plan: Plan, now: datetime) -> Look:
         return Look(
             Verdict.HOLD,
             Action.NONE,
-            _("Too few answers of the stable version to fix latency thresholds by."),
+            _("Too few answers of the stable version to fix thresholds and classes by."),
         )
     elapsed_s = max(0.0, (now - rollout.step_started_at).total_seconds())
     stable, canary = _arms(rollout, plan, thresholds, now)
@@ -193,7 +194,8 @@ def _act(rollout: Rollout, look: Look) -> Look:
 
 
 def _thresholds(rollout: Rollout, plan: Plan, now: datetime) -> dict[str, int] | None:
-    """Latency thresholds of this step, fixed before its window begins; None until there are enough stable answers.
+    """Latency thresholds of this step, fixed before its window begins, as are the bins of the predictions; None until
+    there are enough stable answers.
 
     Where the stable version had not answered enough before the step, the step begins anew once it has.
     """
@@ -203,8 +205,10 @@ def _thresholds(rollout: Rollout, plan: Plan, now: datetime) -> dict[str, int] |
     for until, restart in ((rollout.step_started_at, False), (now, True)):
         span = Span(rollout.endpoint_id, until - THRESHOLD_WINDOW, until)
         found = latency_thresholds(span, rollout.stable_id, plan.quantiles, at_least=THRESHOLD_ANSWERS)
-        if found is not None:
+        bins = prediction_bins(span, rollout.stable_id, plan.shapes, at_least=THRESHOLD_ANSWERS)
+        if found is not None and (len(bins) == len(plan.shapes) or not plan.waits_for_shapes):
             rollout.memory["thresholds"] = found
+            rollout.memory["bins"] = bins
             if restart:
                 rollout.step_started_at = now
             rollout.save(update_fields=["memory", "step_started_at"])
@@ -219,6 +223,7 @@ def _arms(
     assert rollout.candidate_id is not None
     span = Span(rollout.endpoint_id, rollout.step_started_at + SETTLE, now)
     both = [rollout.stable_id, rollout.candidate_id]
+    bins = rollout.memory.get("bins", {})
     percent = plan.steps[rollout.step].percent
     keep = percent / (100 - percent) if plan.baseline == "same_size" and percent < 50 else 1.0
     windows = arm_windows(
@@ -226,6 +231,7 @@ def _arms(
         both,
         thresholds=thresholds,
         feedback=plan.needs_feedback,
+        bins=bins,
         thinned=rollout.stable_id if keep < 1 else None,
         keep=keep,
     )
@@ -233,7 +239,7 @@ def _arms(
         length = max(now - rollout.step_started_at, THRESHOLD_WINDOW)
         earlier = Span(rollout.endpoint_id, rollout.step_started_at - length, rollout.step_started_at)
         windows[rollout.stable_id] = arm_windows(
-            earlier, [rollout.stable_id], thresholds=thresholds, feedback=plan.needs_feedback
+            earlier, [rollout.stable_id], thresholds=thresholds, feedback=plan.needs_feedback, bins=bins
         )[rollout.stable_id]
     return windows[rollout.stable_id], windows[rollout.candidate_id]
 

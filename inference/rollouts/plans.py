@@ -9,7 +9,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from governance.errors import InvalidInput
+from inference.rollouts.analysis.shapes import DEFAULT_TOLERANCE
 from inference.rollouts.analysis.verdicts import Direction, Evidence, Guardrail
+from inference.rollouts.analysis.windows import SHAPES
 from inference.rollouts.models import Rollout
 
 Kind = Rollout.Kind
@@ -28,6 +30,7 @@ METRICS = {
     "p90": Direction.INCREASE,
     "p99": Direction.INCREASE,
     "cost": Direction.INCREASE,
+    **dict.fromkeys(SHAPES, Direction.INCREASE),
     "task_completed": Direction.DECREASE,
     "accuracy": Direction.DECREASE,
     "satisfaction": Direction.DECREASE,
@@ -36,6 +39,8 @@ METRICS = {
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 OF_FEEDBACK = frozenset({"task_completed", "accuracy", "satisfaction", "cost", "reward"})
 BASELINES = ("all", "same_size")
+# Whether the predictions may differ is for a person to say: nothing waits for it unless they do.
+SHAPE_DEFAULTS = {"tolerance": DEFAULT_TOLERANCE, "evidence": Evidence.NONE.value, "min_samples": 200}
 
 DEFAULT_STEPS = (
     {"percent": 5, "min_s": 300, "max_s": DAY_S},
@@ -75,6 +80,16 @@ class Plan:
     @property
     def needs_feedback(self) -> bool:
         return any(guardrail.metric in OF_FEEDBACK for guardrail in self.guardrails)
+
+    @property
+    def shapes(self) -> list[str]:
+        """The distributions that guardrails are about."""
+        return [guardrail.metric for guardrail in self.guardrails if guardrail.metric in SHAPES]
+
+    @property
+    def waits_for_shapes(self) -> bool:
+        """Whether promotion waits for samples of a distribution."""
+        return any(g.metric in SHAPES and g.evidence != Evidence.NONE for g in self.guardrails)
 
     @property
     def quantiles(self) -> dict[str, float]:
@@ -178,7 +193,8 @@ def _guardrails(given: Sequence[Mapping[str, Any]]) -> tuple[Guardrail, ...]:
         if type(samples) is not int or samples > 100_000_000:
             raise InvalidInput(_("“%(name)s” is a whole number of at least 1.") % {"name": "min_samples"})
         try:
-            made.append(Guardrail.from_json({**guardrail, "direction": METRICS[metric]}))
+            defaults = SHAPE_DEFAULTS if metric in SHAPES else {}
+            made.append(Guardrail.from_json({**defaults, **guardrail, "direction": METRICS[metric]}))
         except (TypeError, ValueError) as error:
             raise InvalidInput(
                 _("The guardrail for “%(name)s” is not possible: %(why)s.")

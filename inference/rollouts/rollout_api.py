@@ -15,7 +15,16 @@ from governance.access.requests import principal_of
 from inference.rollouts import rollout_services
 from inference.rollouts.bandit_rollouts import start_bandit
 from inference.rollouts.models import Rollout, RolloutLook
+from inference.rollouts.plans import METRICS
 from inference.rollouts.selectors import visible_rollouts
+
+PLAN_HELP = (
+    "Of a canary: `steps`, `guardrails`, `alpha`, `baseline`, `look_every_s`, `no_traffic_s`. A guardrail has a "
+    f"`metric` ({', '.join(METRICS)}), a `tolerance`, `min_samples` and the `evidence` that promotion waits for "
+    "(no_harm, samples, none). drift_prediction and drift_confidence compare how classes and confidences are "
+    "distributed with the stable version in the same time; their tolerance is a population stability index (0.25), "
+    "and they wait for samples or none."
+)
 
 
 class RolloutLookSerializer(serializers.ModelSerializer[RolloutLook]):
@@ -80,7 +89,7 @@ class NewRolloutSerializer(serializers.Serializer[Any]):
         max_length=10,
         help_text="Of a bandit: what competes with the version that has all traffic.",
     )
-    plan = serializers.DictField(required=False, default=dict)
+    plan = serializers.DictField(required=False, default=dict, help_text=PLAN_HELP)
     reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=1000)
 
 

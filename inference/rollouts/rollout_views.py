@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -19,6 +20,7 @@ from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.errors import DomainError, InvalidInput, NotFound
 from inference.rollouts import rollout_services
+from inference.rollouts.analysis.windows import SHAPES
 from inference.rollouts.models import Rollout
 from inference.rollouts.plans import DAY_S
 from inference.rollouts.rollout_pages import look_context, rollout_context
@@ -31,12 +33,16 @@ STEPS: dict[str, Callable[..., Rollout]] = {
     "cancel": rollout_services.cancel_rollout,
     "resume": rollout_services.resume,
 }
+WATCHABLE = list(
+    zip(SHAPES, (_lazy("predicted classes"), _lazy("confidence of the predictions")), strict=True)
+)
 DEFAULTS = {
     "kind": "canary",
     "percents": "5, 25, 50",
     "hold_minutes": "5",
     "errors": "1",
     "slow": "2",
+    "drift": "0.25",
     "reason": "",
     "version": "",
 }
@@ -53,7 +59,13 @@ def start(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
         raise NotFound(_("There is no such endpoint."))
     require(principal, "rollouts.endpoint.split", endpoint)
     given = {name: request.POST.get(name, default).strip() for name, default in DEFAULTS.items()}
-    context = {"endpoint": endpoint, "versions": candidates(endpoint), "given": given}
+    watched = [name for name in SHAPES if name in request.POST.getlist("watch")]
+    context = {
+        "endpoint": endpoint,
+        "versions": candidates(endpoint),
+        "given": given,
+        "watchable": [(name, label, name in watched) for name, label in WATCHABLE],
+    }
     if request.method == "POST":
         try:
             made = rollout_services.start_rollout(
@@ -61,7 +73,7 @@ def start(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
                 endpoint_id=endpoint.id,
                 kind=given["kind"],
                 version=given["version"],
-                plan=_plan(given),
+                plan=_plan(given, watched),
                 reason=given["reason"],
             )
         except DomainError as error:
@@ -138,8 +150,8 @@ def _rollout(request: HttpRequest, rollout_id: UUID) -> Rollout:
     return found
 
 
-def _plan(given: dict[str, str]) -> dict[str, Any]:
-    """The plan that the form describes. Raises InvalidInput."""
+def _plan(given: dict[str, str], watched: list[str]) -> dict[str, Any]:
+    """The plan that the form describes, with the distributions that are watched. Raises InvalidInput."""
     minutes = _number(given["hold_minutes"])
     times = {"min_s": 60 * minutes, "max_s": max(float(DAY_S), 120 * minutes)}
     percents = [100] if given["kind"] == Rollout.Kind.BLUE_GREEN else _percents(given["percents"])
@@ -150,6 +162,7 @@ def _plan(given: dict[str, str]) -> dict[str, Any]:
             {"metric": "p99", "tolerance": _number(given["slow"]) / 100},
             {"metric": "p50", "tolerance": 0.2, "evidence": "none"},
             {"metric": "refused", "tolerance": 0.02, "evidence": "none"},
+            *({"metric": name, "tolerance": _number(given["drift"])} for name in watched),
         ],
     }
 

@@ -12,6 +12,7 @@ from django.db import connection
 
 from inference.rollouts.analysis.sequential import Rate, Sums
 from inference.rollouts.analysis.windows import ArmWindow
+from inference.rollouts.distributions import Bins, counts_by_bin
 
 # A changed split is everywhere within a second; what was answered before that belongs to the step before.
 SETTLE = timedelta(seconds=1)
@@ -79,10 +80,11 @@ def arm_windows(
     *,
     thresholds: Mapping[str, int],
     feedback: bool,
+    bins: Mapping[str, Bins] | None = None,
     thinned: UUID | None = None,
     keep: float = 1.0,
 ) -> dict[UUID, ArmWindow]:
-    """What each version did within the span. One query, and one more where `feedback` counts.
+    """What each version did within the span. One query, one more where `feedback` counts, and one for each of `bins`.
 
     `thresholds` are latencies in microseconds by name. Of the version `thinned` only the share `keep` is counted.
     """
@@ -105,8 +107,14 @@ def arm_windows(
                 told.setdefault(version, {})[_metric(kind)] = _figure(kind, count, total, squares, right)
         cursor.execute(COUNTS.format(slower=slower), values)
         rows = {row[0]: row[1:] for row in cursor.fetchall()}
+    shapes = {name: counts_by_bin(name, found, values) for name, found in (bins or {}).items()}
     return {
-        version: _window(rows.get(version, (0,) * (4 + len(names))), names, told.get(version, {}))
+        version: _window(
+            rows.get(version, (0,) * (4 + len(names))),
+            names,
+            told.get(version, {}),
+            {name: found[version] for name, found in shapes.items()},
+        )
         for version in versions
     }
 
@@ -144,7 +152,12 @@ def latency_thresholds(
     return dict(zip(names, map(int, row[1]), strict=True))
 
 
-def _window(row: tuple[int, ...], names: list[str], told: Mapping[str, Rate | Sums]) -> ArmWindow:
+def _window(
+    row: tuple[int, ...],
+    names: list[str],
+    told: Mapping[str, Rate | Sums],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> ArmWindow:
     requests, errors, refused, timed, *slower = row
     return ArmWindow(
         requests=requests,
@@ -154,6 +167,7 @@ def _window(row: tuple[int, ...], names: list[str], told: Mapping[str, Rate | Su
         rates={"refused": Rate(requests + refused, refused)}
         | {name: figure for name, figure in told.items() if isinstance(figure, Rate)},
         sums={name: figure for name, figure in told.items() if isinstance(figure, Sums)},
+        shapes=shapes,
     )
 
 

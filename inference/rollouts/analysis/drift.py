@@ -1,7 +1,8 @@
-"""Whether inputs or predictions still look like those of training: population stability index, Kolmogorov-Smirnov.
+"""Whether inputs or predictions still look like others: population stability index, Kolmogorov-Smirnov, an e-process.
 
-Both are fixed-horizon and neither says that a drift does harm; a threshold on the index is a rule of thumb (0.1 look,
-0.25 act), not a test.
+The first two are fixed-horizon and neither says that a drift does harm; a threshold on the index is a rule of thumb
+(0.1 look, 0.25 act), not a test. `shape_evidence` is a test that may be looked at always; it says that two arms differ,
+however little. A guardrail asks for both: shown by the test, and larger than the tolerance by the index.
 """
 
 from __future__ import annotations
@@ -112,14 +113,35 @@ def psi(reference: Reference, counts: Sequence[int]) -> Drift:
     (bins − 1)(1/n + 1/m) (Yurdakul and Naranjo 2020), given as `noise`: a small sample drifts by chance alone. Raises
     ValueError for counts of other bins, or none at all.
     """
-    if len(counts) != len(reference.counts) or min(counts) < 0 or sum(counts) == 0:
+    return drift_between(reference.counts, counts)
+
+
+def drift_between(reference: Sequence[int], counts: Sequence[int]) -> Drift:
+    """The same of two samples that were counted in the same bins."""
+    if len(counts) != len(reference) or min(counts) < 0 or not sum(counts) or not sum(reference):
         raise ValueError("there must be one count for each bin of the reference, and at least one value")
-    before, after = _smoothed(reference.counts), _smoothed(counts)
+    before, after = _smoothed(reference), _smoothed(counts)
     parts = (after - before) * np.log(after / before)
-    index, n, m = float(parts.sum()), sum(reference.counts), sum(counts)
+    index, n, m = float(parts.sum()), sum(reference), sum(counts)
     band = Band.STABLE if index < MODERATE else Band.MODERATE if index < LARGE else Band.LARGE
     noise = (len(counts) - 1) * (1 / n + 1 / m)
     return Drift(index, noise, band, tuple(map(float, parts)), n, m)
+
+
+def shape_evidence(stable: Sequence[int], canary: Sequence[int]) -> float:
+    """ln of an e-process against “both arms' values fall into the bins with the same probabilities”.
+
+    Each arm's likelihood mixed with Jeffreys' Dirichlet(½, …, ½), over the greatest likelihood that one common
+    distribution allows (universal inference: Wasserman, Ramdas and Balakrishnan 2020; for multinomial counts Lindon and
+    Malek, NeurIPS 2022). The chance that it ever reaches ln(1/α) is at most α, over all looks, at every sample size and
+    for any allocation. The bins must be fixed before the first value is counted. Below 0 there is no evidence.
+    """
+    if len(stable) != len(canary) or len(stable) < 2 or min(*stable, *canary) < 0:
+        raise ValueError("two arms are compared in the same bins, of which there are at least two")
+    pooled = [before + after for before, after in zip(stable, canary, strict=True)]
+    total = sum(pooled)
+    greatest = sum(count * math.log(count / total) for count in pooled if count)
+    return _log_dirichlet(stable) + _log_dirichlet(canary) - greatest
 
 
 def kolmogorov_smirnov(before: np.ndarray, after: np.ndarray) -> KolmogorovSmirnov | None:
@@ -175,6 +197,13 @@ def drift_check(
         outcome=outcome,
         required=required,
     )
+
+
+def _log_dirichlet(counts: Sequence[int]) -> float:
+    """ln of the likelihood of the sequence, mixed over its probabilities with Dirichlet(½, …, ½)."""
+    half = len(counts) / 2
+    bins = sum(math.lgamma(count + 0.5) - math.lgamma(0.5) for count in counts)
+    return math.lgamma(half) - math.lgamma(half + sum(counts)) + bins
 
 
 def _smoothed(counts: Sequence[int]) -> np.ndarray:

@@ -18,6 +18,11 @@ def definition(check: Check) -> str:
             "what": what,
             "tolerance": _number(check.tolerance, check),
         }
+    if check.kind == "shape":
+        return _(
+            "%(what)s. Harm is a difference that the test shows and whose index, less what chance makes of it, exceeds "
+            "%(tolerance)s."
+        ) % {"what": what, "tolerance": _number(check.tolerance, check)}
     text = (
         _("%(what)s. Harm is an increase by more than %(tolerance)s.")
         if check.direction == "increase"
@@ -55,6 +60,8 @@ def explanation(check: Check) -> str:
         return (
             _("The index is %(canary)s; chance alone makes %(stable)s of it at these sample sizes.") % values
         )
+    if check.kind == "shape":
+        return " ".join([_shape(check) % values, *_details(check, values)])
     if check.outcome == "harm":
         found = _("Harm: %(stable)s of the stable version, %(canary)s of the canary.")
     elif check.outcome == "no_harm":
@@ -80,6 +87,19 @@ def reason(judgement: Judgement) -> str:
     return _("The evidence is there; the step's least time has not passed yet.")
 
 
+def _shape(check: Check) -> str:
+    if check.outcome == "harm":
+        return _("Harm: the index is %(canary)s; chance alone makes %(stable)s of it at these sample sizes.")
+    if check.outcome == "no_harm":
+        return _(
+            "No large difference: the index is %(canary)s; chance alone makes %(stable)s of it at these sample sizes."
+        )
+    return _(
+        "Not decided yet: the index is %(canary)s, which the test does not tell from chance; "
+        "chance alone makes %(stable)s of it at these sample sizes."
+    )
+
+
 def _details(check: Check, values: dict[str, object]) -> list[str]:
     """The interval and the p-value, for the checks that have them."""
     details = []
@@ -98,6 +118,10 @@ def _details(check: Check, values: dict[str, object]) -> list[str]:
 
 
 def _title(check: Check) -> str:
+    if check.kind == "shape":
+        return (
+            _("predicted classes") if check.name == "drift_prediction" else _("confidence of the predictions")
+        )
     return _("error rate") if check.kind == "errors" else check.name
 
 
@@ -111,6 +135,10 @@ def _what(check: Check) -> str:
         return _("Mean of %(name)s") % values
     if check.kind == "drift":
         return _("Drift of %(name)s from its reference (population stability index)") % values
+    if check.kind == "shape":
+        return _(
+            "Distribution of the %(title)s against the stable version's in the same time (population stability index)"
+        ) % {"title": _title(check)}
     if check.kind == "shift":
         return _("Shift of %(name)s (Mann-Whitney, Hodges-Lehmann)") % values
     return _("Share of %(name)s") % values

@@ -8,7 +8,7 @@ most α. So intervals are shown at 1 − α, and p-values against the split leve
 
 For a rate, harm is found by either of two always-valid tests at half of a guardrail's level each: the mSPRT on the
 side beyond the tolerance, from `min_samples` on; and the exact evidence, which needs no minimum and stops a canary that
-fails outright after a handful of requests.
+fails outright after a handful of requests. How predictions are distributed is judged by `shapes`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from inference.rollouts.analysis.sequential import (
     welch_z_test,
     z_test,
 )
-from inference.rollouts.analysis.windows import ERROR_RATE, ArmWindow
+from inference.rollouts.analysis.shapes import shape_check
+from inference.rollouts.analysis.windows import ERROR_RATE, SHAPES, ArmWindow
 
 __all__ = [
     "ERROR_RATE",
@@ -89,6 +90,12 @@ class Guardrail:
             raise ValueError(f"{self.metric}: without a tolerance a positive effect must be named")
         if self.min_samples < 2:
             raise ValueError(f"{self.metric}: at least 2 samples are needed in each arm")
+        if self.metric in SHAPES and self.evidence == Evidence.NO_HARM:
+            raise ValueError(
+                f"{self.metric}: the index has no bound that rules harm out; wait for samples or none"
+            )
+        if self.metric in SHAPES and self.method != Method.ALWAYS_VALID:
+            raise ValueError(f"{self.metric}: it is tested at every look")
         if self.method == Method.THRESHOLD:
             raise ValueError(f"{self.metric}: a guardrail is tested always-valid or at a fixed horizon")
 
@@ -164,7 +171,9 @@ def judge(
     share = level(alpha=alpha, checks=len(guardrails) + len(further), steps=steps)
     over = step.over(canary)
     made = [
-        _check(
+        _shape(guardrail, stable, canary, share=share, earlier=before)
+        if guardrail.metric in SHAPES
+        else _check(
             guardrail,
             stable.metric(guardrail.metric),
             canary.metric(guardrail.metric),
@@ -172,9 +181,10 @@ def judge(
             alpha=alpha,
             share=share,
             over=over,
-            earlier=earlier.check(guardrail.metric) if earlier else None,
+            earlier=before,
         )
         for guardrail in guardrails
+        for before in [earlier.check(guardrail.metric) if earlier else None]
     ]
     checks = (*made, *further)
     satisfied = all(check.outcome == Outcome.NO_HARM for check in checks if check.required)
@@ -232,6 +242,22 @@ def _check(
         outcome=Outcome.WAITING if waiting else _outcome(guardrail, compared, enough, p_value <= share),
         required=guardrail.evidence != Evidence.NONE,
         confidence=1 - alpha,
+    )
+
+
+def _shape(
+    guardrail: Guardrail, stable: ArmWindow, canary: ArmWindow, *, share: float, earlier: Check | None
+) -> Check:
+    """The check of a guardrail on the distribution of predictions."""
+    return shape_check(
+        guardrail.metric,
+        stable.shapes.get(guardrail.metric, ()),
+        canary.shapes.get(guardrail.metric, ()),
+        tolerance=guardrail.tolerance,
+        share=share,
+        min_samples=guardrail.min_samples,
+        required=guardrail.evidence != Evidence.NONE,
+        earlier=earlier,
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from inference.rollouts.analysis.sequential import Rate, Sums
 
 ERROR_RATE = "error_rate"
+# How the predictions are distributed, against the stable version's in the same time.
+SHAPES = ("drift_prediction", "drift_confidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,8 @@ class ArmWindow:
 
     `slower` counts, by a threshold's name (“p50”, “p99”), the `timed` answers slower than that threshold: a quantile of
     the stable version's latency, fixed before the step began. `rates` and `sums` carry business and model metrics by
-    name (tasks completed, labels matched; satisfaction, cost).
+    name (tasks completed, labels matched; satisfaction, cost). `shapes` are counts by bin (of the predicted classes, of
+    the confidence) by name; the bins were fixed before the step began.
     """
 
     requests: int = 0
@@ -25,6 +28,7 @@ class ArmWindow:
     slower: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, Rate] = field(default_factory=dict)
     sums: Mapping[str, Sums] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         Rate(self.requests, self.errors)

@@ -123,6 +123,7 @@ def test_forms_that_are_refused_say_why(admin, endpoint, versions, other_org, si
         ({"version": "1.0.0"}, "all traffic already"),
         ({"errors": "0"}, "not possible"),
         ({"kind": "magic"}, "no such kind"),
+        ({"watch": "drift_prediction", "drift": "0"}, "not possible"),
     ):
         answer = admin.client.post(address, FORM | change)
         assert answer.status_code == 400, change
@@ -134,6 +135,21 @@ def test_forms_that_are_refused_say_why(admin, endpoint, versions, other_org, si
         assert stranger.get(started + path).status_code == 404
     assert stranger.post(f"{started}act/", {"do": "promote"}).status_code == 404
     assert admin.client.post(address, FORM).status_code == 409
+
+
+def test_predictions_are_watched_where_the_form_says_so(admin, endpoint, versions):
+    form = admin.client.get(f"/console/endpoints/{endpoint.id}/rollout/")
+    assert 'value="drift_prediction">' in form.content.decode()
+    address = begin(admin, endpoint, versions, watch=["drift_confidence", "error_rate"], drift="0,3")
+    rollout = admin.client.get(address).context["rollout"]
+    watched = {g["metric"]: g["tolerance"] for g in rollout.plan["guardrails"][4:]}
+    assert watched == {"drift_confidence": 0.3}
+    answers(endpoint, versions[1], 10)
+    look()
+    page = admin.client.get(address)
+    assert_strict(page)
+    assert "Distribution of the confidence of the predictions against" in page.content.decode()
+    assert "Too few samples" in page.content.decode()
 
 
 def test_the_endpoint_shows_what_came_back(admin, endpoint, versions):
