@@ -60,6 +60,7 @@ class Endpoint:
     tenant_id: UUID = TENANT
     cohorts: tuple[CohortRule, ...] = ()
     shadows: tuple[ShadowRule, ...] = ()
+    objective_s: float | None = None
 
 
 def arm_of(model: Measured, version: str) -> Arm:

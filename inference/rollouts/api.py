@@ -18,7 +18,14 @@ from rest_framework.views import APIView
 from governance.access.requests import principal_of
 from inference.rollouts import services
 from inference.rollouts.figures import version_figures
-from inference.rollouts.models import Endpoint, EndpointArm, SplitChange
+from inference.rollouts.models import (
+    MAX_OBJECTIVE_MS,
+    MIN_OBJECTIVE_MS,
+    Endpoint,
+    EndpointArm,
+    SplitChange,
+)
+from inference.rollouts.objectives import set_objective
 from inference.rollouts.routing_rules import rules_of, set_routing
 from inference.rollouts.selectors import visible_endpoints
 
@@ -45,7 +52,9 @@ class EndpointSerializer(serializers.ModelSerializer[Endpoint]):
 
     class Meta:
         model = Endpoint
-        fields = ["id", "name", "model", "split", "split_changed_at", "created_at"]
+        fields = [
+            "id", "name", "model", "split", "latency_objective_ms", "split_changed_at", "created_at",
+        ]  # fmt: skip
         read_only_fields = fields
 
 
@@ -142,6 +151,15 @@ class RollBackSerializer(serializers.Serializer[Any]):
     expected_change_id = serializers.UUIDField(required=False, allow_null=True, default=None)
 
 
+class NewObjectiveSerializer(serializers.Serializer[Any]):
+    """How long a request may wait for its turn; null: as in the whole installation."""
+
+    latency_objective_ms = serializers.IntegerField(
+        allow_null=True, min_value=MIN_OBJECTIVE_MS, max_value=MAX_OBJECTIVE_MS
+    )
+    reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=1000)
+
+
 class SplitChangeSerializer(serializers.ModelSerializer[SplitChange]):
     """One step of an endpoint's history."""
 
@@ -168,6 +186,7 @@ class EndpointViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         "split": "rollouts.endpoint.split",
         "rollback": "rollouts.endpoint.split",
         "routing": "rollouts.endpoint.split",
+        "objective": "rollouts.endpoint.split",
         "changes": "rollouts.endpoint.view",
     }
     queryset = Endpoint.objects.all()
@@ -221,6 +240,17 @@ class EndpointViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         given = NewRoutingSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         set_routing(principal=principal_of(request), endpoint_id=self.get_object().id, **given.validated_data)
+        return self._detail(self.get_object())
+
+    @extend_schema(request=NewObjectiveSerializer, responses=EndpointDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def objective(self, request: Request, pk: str) -> Response:
+        """Set the latency objective in milliseconds, or null for that of the installation."""
+        given = NewObjectiveSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        set_objective(
+            principal=principal_of(request), endpoint_id=self.get_object().id, **given.validated_data
+        )
         return self._detail(self.get_object())
 
     @extend_schema(responses=SplitChangeSerializer(many=True))

@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from governance.tenants.models import TenantModel
 from inference.registry.models import NAME_PATTERN, Model, ModelVersion
 
+MIN_OBJECTIVE_MS, MAX_OBJECTIVE_MS = 1, 600_000
+
 
 class Endpoint(TenantModel):
     """A stable name that callers use; the versions behind it change. It is the protocol's “model name”."""
@@ -31,13 +33,26 @@ class Endpoint(TenantModel):
         blank=True,
         help_text=_("Cohorts that one version answers, and shadow versions; beside the split."),
     )
+    latency_objective_ms = models.PositiveIntegerField(
+        _("latency objective in milliseconds"),
+        null=True,
+        blank=True,
+        help_text=_("How long a request may wait for its turn; empty: as in the whole installation."),
+    )
 
     class Meta:
         verbose_name = _("endpoint")
         verbose_name_plural = _("endpoints")
         ordering = ["name"]
         permissions = [("invoke_endpoint", "Can get predictions from the endpoint")]
-        constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="rollouts_endpoint_name")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="rollouts_endpoint_name"),
+            models.CheckConstraint(
+                condition=models.Q(latency_objective_ms=None)
+                | models.Q(latency_objective_ms__range=(MIN_OBJECTIVE_MS, MAX_OBJECTIVE_MS)),
+                name="rollouts_endpoint_objective_in_bounds",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -52,7 +52,10 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class EndpointSnapshot:
-    """An endpoint as it is now; its arms in a stable order, oldest version first. Rules may name arms that are away."""
+    """An endpoint as it is now; its arms in a stable order, oldest version first. Rules may name arms that are away.
+
+    `objective_s` is its latency objective; None: that of the installation.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -60,6 +63,7 @@ class EndpointSnapshot:
     arms: tuple[Arm, ...]
     cohorts: tuple[Cohort, ...] = ()
     shadows: tuple[Shadow, ...] = ()
+    objective_s: float | None = None
 
 
 def endpoint_snapshot(tenant_id: UUID, name: str) -> EndpointSnapshot | None:
@@ -94,6 +98,7 @@ def endpoint_snapshot(tenant_id: UUID, name: str) -> EndpointSnapshot | None:
             Cohort(rule["name"], rule["version"], tuple(rule["members"])) for rule in rules.get("cohorts", ())
         ),
         shadows=tuple(Shadow(rule["version"], rule["percent"]) for rule in rules.get("shadows", ())),
+        objective_s=endpoint.latency_objective_ms / 1000 if endpoint.latency_objective_ms else None,
     )
 
 

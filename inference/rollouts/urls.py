@@ -16,6 +16,7 @@ urlpatterns = [
     ),
     path("endpoints/<uuid:endpoint_id>/split/", views.split, name="page-endpoint-split"),
     path("endpoints/<uuid:endpoint_id>/roll-back/", views.undo, name="page-endpoint-roll-back"),
+    path("endpoints/<uuid:endpoint_id>/objective/", views.objective, name="page-endpoint-objective"),
     path("endpoints/<uuid:endpoint_id>/grants/", views.grants, name="page-endpoint-grants"),
     path("endpoints/<uuid:endpoint_id>/rollout/", rollout_views.start, name="page-rollout-start"),
     path("endpoints/<uuid:endpoint_id>/routing/", routing_views.routing, name="page-endpoint-routing"),

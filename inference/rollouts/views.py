@@ -23,7 +23,8 @@ from inference.registry.selectors import visible_versions
 from inference.rollouts import services
 from inference.rollouts.charts import line
 from inference.rollouts.figures import series
-from inference.rollouts.models import Endpoint
+from inference.rollouts.models import MAX_OBJECTIVE_MS, MIN_OBJECTIVE_MS, Endpoint
+from inference.rollouts.objectives import common_objective_ms, set_objective
 from inference.rollouts.overview import endpoint_rows
 from inference.rollouts.policies import INVOKE_GRANT
 from inference.rollouts.rollout_pages import STATE_BADGES, last_rollout, quality_rows
@@ -148,6 +149,27 @@ def undo(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 
 
 @require_POST
+def objective(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
+    """Set the latency objective (`ms`), or that of the installation where it is empty."""
+    found = endpoint_of(request, endpoint_id)
+    given = request.POST.get("ms", "").strip()
+    try:
+        set_objective(
+            principal=principal_of(request),
+            endpoint_id=found.id,
+            latency_objective_ms=(int(given) if given.isdecimal() and len(given) < 10 else 0)
+            if given
+            else None,
+            reason=request.POST.get("reason", "").strip(),
+        )
+    except InvalidInput as error:
+        context = _endpoint_context(request, found) | {"objective_error": error, "objective_given": given}
+        return render(request, "rollouts/endpoint.html", context, status=error.status)
+    messages.success(request, _("The objective is set; every process follows it within a second."))
+    return HttpResponseRedirect(reverse("endpoint", args=[found.id]) + "#objective")
+
+
+@require_POST
 def grants(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     """Let an application call the endpoint (`give`), or take that right back (`take`)."""
     found = endpoint_of(request, endpoint_id)
@@ -185,6 +207,8 @@ def _endpoint_context(request: HttpRequest, found: Endpoint) -> dict[str, Any]:
         "may_review": decide(principal, "privilege.right.view", tenant_id=found.tenant_id).allow,
         "last_change": last,
         "rules": rules_of(found),
+        "common_objective_ms": common_objective_ms(),
+        "objective_bounds": (MIN_OBJECTIVE_MS, MAX_OBJECTIVE_MS),
         "quality": quality_rows(found),
         "last_rollout": (rollout := last_rollout(found)),
         "rollout_badge": STATE_BADGES[rollout.state] if rollout is not None else "",

@@ -117,6 +117,17 @@ class Batcher:
         return self._pace.batchable
 
     @property
+    def objective_s(self) -> float:
+        """How long the queue may stand."""
+        return self._pace.objective_s
+
+    def aim(self, objective_s: float) -> None:
+        """Follow another objective from the next request and batch on."""
+        if objective_s != self._pace.objective_s:
+            with self._counting:
+                self._pace.aim(objective_s)
+
+    @property
     def depth(self) -> int:
         """How many requests are waiting or running."""
         return len(self._pending)

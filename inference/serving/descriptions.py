@@ -40,7 +40,11 @@ def metadata(route: Route, version: str = "") -> dict[str, Any]:
 
 def configuration(route: Route, version: str = "") -> dict[str, Any]:
     """The part of Triton's model configuration that means something here."""
-    arm = _arm(route, version).arm
+    routed = _arm(route, version)
+    arm, model = routed.arm, routed.model
+    # What a loaded version follows: the strictest objective of the endpoints that it stands behind.
+    objective_s = model.batcher.objective_s if model is not None else route.snapshot.objective_s
+    said = {"latency_objective_ms": {"string_value": f"{1000 * objective_s:g}"}} if objective_s else {}
     return {
         "name": route.snapshot.name,
         "platform": PLATFORMS[arm.format],
@@ -49,6 +53,7 @@ def configuration(route: Route, version: str = "") -> dict[str, Any]:
         "max_batch_size": 0,
         "input": [_triton_tensor(tensor) for tensor in arm.inputs],
         "output": [_triton_tensor(tensor) for tensor in arm.outputs],
+        "parameters": said,
     }
 
 

@@ -93,6 +93,9 @@ class EndpointSnapshot(Protocol):
     def cohorts(self) -> Sequence[CohortRule]: ...
     @property
     def shadows(self) -> Sequence[ShadowRule]: ...
+    @property
+    def objective_s(self) -> float | None:
+        """Its latency objective; None: that of the installation."""
 
 
 @dataclass(slots=True, eq=False)

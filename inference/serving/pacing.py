@@ -83,6 +83,11 @@ class Pace:
         self._gap_s += 0.1 * (min(now - self._last_arrival, MAX_GAP_S) - self._gap_s)
         self._last_arrival = now
 
+    def aim(self, objective_s: float) -> None:
+        """Follow another objective from here on; what was learnt stays."""
+        self.objective_s = objective_s
+        self._cap = self._learnt_cap()
+
     def row_cap(self) -> int:
         """How many rows to put together, so that one run takes at most half of the objective."""
         return self._cap or self.max_rows

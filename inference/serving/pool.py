@@ -57,7 +57,7 @@ class ModelPool:
     """Loads and unloads. Belongs to one event loop; files are read and sessions made in a thread.
 
     `memory_bytes` is the budget for all loaded versions together (0: none). `released` is told of every version that
-    was unloaded though an endpoint still wants it.
+    was unloaded though an endpoint still wants it. `objective_s` is the latency objective of who says none.
     """
 
     def __init__(
@@ -74,7 +74,8 @@ class ModelPool:
         self._max_rows = max_rows
         self._max_queued = max_queued
         self._memory_bytes = memory_bytes
-        self._objective_s = objective_s
+        self.objective_s = objective_s
+        self._objectives: dict[object, float] = {}
         self._turns = Turns()
         self._reserved: dict[UUID, int] = {}
         self._withdrawn: set[UUID] = set()
@@ -118,16 +119,23 @@ class ModelPool:
         """Load behind the requests. Failures are logged by the load itself."""
         self._in_background(self._prepare(arm))
 
-    def use(self, user: object, version_ids: Iterable[UUID]) -> None:
-        """Say which versions `user` (an endpoint) needs from now on; unload what nobody needs any more."""
+    def use(self, user: object, version_ids: Iterable[UUID], *, objective_s: float | None = None) -> None:
+        """Say which versions `user` (an endpoint) needs from now on; unload what nobody needs any more.
+
+        A version follows the strictest `objective_s` of those who use it. Who only holds versions says none.
+        """
         wanted = frozenset(version_ids)
+        touched = wanted | self._users.pop(user, frozenset())
+        self._objectives.pop(user, None)
         if wanted:
             self._users[user] = wanted
-        else:
-            self._users.pop(user, None)
+            if objective_s is not None:
+                self._objectives[user] = objective_s
         needed = frozenset().union(*self._users.values())
         for version_id in self._models.keys() - needed:
             self._in_background(self._unload(self._models.pop(version_id)))
+        for version_id in touched & self._models.keys():
+            self._models[version_id].batcher.aim(self._objective_of(version_id))
 
     def release(self, version_id: UUID) -> bool:
         """Unload a version though it is wanted: it finishes what it accepted, and the next request loads it anew."""
@@ -179,7 +187,7 @@ class ModelPool:
             batchable=batchable,
             max_rows=self._max_rows,
             max_queued=self._max_queued,
-            objective_s=self._objective_s,
+            objective_s=self._objective_of(arm.version_id),
             turns=self._turns if runtime.computes_here else None,
             lanes=runtime.lanes,
         )
@@ -193,6 +201,15 @@ class ModelPool:
             "batched" if batchable else "not batched: its rows depend on each other or their number is fixed",
         )
         return model
+
+    def _objective_of(self, version_id: UUID) -> float:
+        """The strictest objective of those who use a version; the common one where nobody says any."""
+        said = [
+            objective_s
+            for user, objective_s in self._objectives.items()
+            if version_id in self._users.get(user, ())
+        ]
+        return min(said, default=self.objective_s)
 
     async def _make_room(self, expected: int, spare_used_s: float) -> None:
         """Unload idle versions, least recently used first, until what is reserved fits. Raises LoadError, NoRoom."""

@@ -128,7 +128,8 @@ class Router:
             for gone in before.arms if before is not None else ():
                 if gone.arm.version not in route.by_version:
                     gone.metrics.forget()
-            self._pool.use(snapshot.id, route_versions(route))
+            objective_s = snapshot.objective_s or self._pool.objective_s
+            self._pool.use(snapshot.id, route_versions(route), objective_s=objective_s)
             for routed in route.arms:
                 routed.model = self._pool.loaded(routed.arm.version_id)
             if len(self._routes) > self._max_routes:

@@ -61,6 +61,7 @@ class EndpointStub:
     tenant_id: UUID = field(default_factory=uuid7)
     cohorts: tuple[Any, ...] = ()
     shadows: tuple[Any, ...] = ()
+    objective_s: float | None = None
 
 
 def tensor(name: str, datatype: str, *shape: int) -> dict[str, Any]:

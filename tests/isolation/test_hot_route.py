@@ -13,7 +13,8 @@ from django.db import transaction
 
 from inference.serving.addresses import ADDRESSES, Address
 from tests.factories.inference import make_endpoint, make_version
-from tests.inference.serving.test_site import BODY, House, site_url  # noqa: F401 the fixture is used by its name
+from tests.inference.serving.conftest import site_url  # noqa: F401 the fixture is used by its name
+from tests.inference.serving.site_house import BODY, House
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.live]
 

@@ -3,11 +3,13 @@
     versions:
       "1": {weight: 90, sha256: 9f86…}
       "2": {weight: 10, sha256: 60303a…}
+    latency_objective_ms: 50
     inputs:  [{name: x, datatype: FP32, shape: [-1, 4]}]
     outputs: [{name: y, datatype: FP32, shape: [-1, 4]}]
 
 Only the versions named here answer. `weight` is in whole percent, and all weights make 100; a lone version needs none.
-`sha256` pins the artifact. `inputs` and `outputs` go together; without them the signature is read from the artifact.
+`sha256` pins the artifact. `latency_objective_ms` is how long a request may wait for its turn, 1000 unless said.
+`inputs` and `outputs` go together; without them the signature is read from the artifact.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ MAX_TENSORS = 64
 MAX_RANK = 8
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_TOP = {"versions", "inputs", "outputs"}
+_TOP = {"versions", "inputs", "outputs", "latency_objective_ms"}
+_MAX_OBJECTIVE_MS = 600_000
 _OF_A_VERSION = {"weight", "sha256"}
 _OF_A_TENSOR = {"name", "datatype", "shape"}
 
@@ -58,6 +61,7 @@ class Manifest:
     versions: tuple[VersionEntry, ...]
     inputs: Tensors = ()
     outputs: Tensors = ()
+    objective_s: float | None = None
 
 
 def parse_manifest(data: bytes, *, name: str) -> Manifest:
@@ -93,11 +97,19 @@ def _manifest(document: Any) -> Manifest:
         raise ValueError(f"the weights make {total}, not 100")
     if ("inputs" in top) != ("outputs" in top):
         raise ValueError('"inputs" and "outputs" go together')
+    objective_ms = top.get("latency_objective_ms")
+    if objective_ms is not None and not (
+        type(objective_ms) is int and 1 <= objective_ms <= _MAX_OBJECTIVE_MS
+    ):
+        raise ValueError(
+            f'"latency_objective_ms" must be a whole number of milliseconds from 1 to {_MAX_OBJECTIVE_MS}'
+        )
+    objective_s = objective_ms / 1000 if objective_ms is not None else None
     if "inputs" not in top:
-        return Manifest(entries)
+        return Manifest(entries, objective_s=objective_s)
     inputs, outputs = _tensors(top["inputs"], "inputs"), _tensors(top["outputs"], "outputs")
     Signature.declared(inputs, outputs)
-    return Manifest(entries, inputs, outputs)
+    return Manifest(entries, inputs, outputs, objective_s)
 
 
 def _version(key: Any, value: Any, *, alone: bool) -> VersionEntry:

@@ -66,6 +66,7 @@ class RepositoryEndpoint:
     tenant_id: UUID = TENANT
     cohorts: tuple[CohortRule, ...] = ()
     shadows: tuple[ShadowRule, ...] = ()
+    objective_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class Repository:
                     f"versions {first.version} and {arm.version} take or give different tensors; "
                     "an endpoint has one signature"
                 )
-        return RepositoryEndpoint(name, arms, id=uuid5(TENANT, name))
+        return RepositoryEndpoint(name, arms, id=uuid5(TENANT, name), objective_s=manifest.objective_s)
 
     def _arm(
         self,

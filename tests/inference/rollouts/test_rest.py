@@ -67,6 +67,24 @@ def test_a_developer_reads_and_an_administrator_moves_traffic(endpoint, org):
     assert [change["kind"] for change in history] == ["roll_back", "set", "create"]
 
 
+def test_an_objective_is_set_and_taken_back(endpoint, org):
+    _, reader = token(org, "models:read", role=Role.DEVELOPER)
+    _, keeper = token(org, "models:read", "tenant:manage", role=Role.TENANT_ADMIN)
+    address, client = f"/api/v1/endpoints/{endpoint.id}/", Client()
+
+    def post(content, headers):
+        return client.post(address + "objective/", content, content_type="application/json", headers=headers)
+
+    assert post({"latency_objective_ms": 50}, reader).status_code == 403
+    for ms in (50, None):
+        assert post({"latency_objective_ms": ms}, keeper).json()["latency_objective_ms"] == ms
+        assert client.get(address, headers=reader).json()["latency_objective_ms"] == ms
+    for ms in (0, 600_001, "fast"):
+        answer = post({"latency_objective_ms": ms}, keeper)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/latency_objective_ms")
+    assert post({}, keeper).status_code == 400
+
+
 def test_another_tenant_finds_nothing(endpoint, other_org):
     _, stranger = token(other_org, "models:read", "tenant:manage", role=Role.TENANT_ADMIN)
     client = Client()

@@ -1,4 +1,4 @@
-"""A live server of the inference application, and model files."""
+"""Live servers: of the inference application alone, and of the site with a tenant that has an endpoint."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
+if TYPE_CHECKING:
+    from tests.inference.serving.site_house import House
+    from tests.services import TestServices
 
 ROOT = Path(__file__).parents[3]
 
@@ -61,6 +66,45 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             server.send_signal(signal.SIGINT)
             server.wait(20)
     assert "Traceback" not in (folder / "log").read_text()
+
+
+@pytest.fixture(scope="session")
+def site_url(
+    services: TestServices, django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The site under granian, on this run's services."""
+    port, folder = free_port(), tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "granian", "--interface=asgi", "--host=127.0.0.1", f"--port={port}"]
+    command += ["--workers=1", "--loop=uvloop", "--no-access-log", "openclaw_site.asgi:application"]
+    with (folder / "log").open("w") as log:
+        environment = os.environ | services.environment()
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        try:
+            wait_until_ready(server, f"http://127.0.0.1:{port}/v2/health/ready", folder / "log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(30)
+
+
+@pytest.fixture
+def house(site_url: str) -> House:
+    from tests.inference.serving.site_house import House
+
+    return House()
+
+
+@pytest.fixture
+def infer(site_url: str, house: House) -> Callable[..., httpx.Response]:
+    """Call the endpoint, by default as the house's client."""
+
+    from tests.inference.serving.site_house import BODY
+
+    def call(token: str = house.token, path: str = "adder") -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.post(f"{site_url}/v2/models/{path}/infer", json=BODY, headers=headers)
+
+    return call
 
 
 def wait_until_ready(

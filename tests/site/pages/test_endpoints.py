@@ -12,6 +12,7 @@ from governance.principals import Role
 from governance.tenants.context import platform_scope, tenant_context
 from tests.factories.governance import make_application
 from tests.factories.inference import adding_model, make_endpoint, make_version
+from tests.site.pages.test_frame import assert_strict
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
 
@@ -98,6 +99,30 @@ def test_applications_are_allowed_and_refused(admin, endpoint, org):
                 object_id=str(endpoint.id),
             )
         assert held is expected
+
+
+def test_an_objective_is_set_on_the_page_and_a_mistake_stands_beside_it(admin, endpoint, org, sign_in):
+    from inference.rollouts.selectors import endpoint_snapshot
+
+    address = f"/console/endpoints/{endpoint.id}/"
+    page = admin.client.get(address)
+    assert_strict(page)
+    assert "1000 ms, as in the whole installation" in page.content.decode()
+    assert admin.client.post(address + "objective/", {"ms": "50"}).status_code == 302
+    assert endpoint_snapshot(org.id, endpoint.name).objective_s == 0.05
+    assert 'value="50"' in admin.client.get(address).content.decode()
+    for mistake in ("0", "soon", "600001"):
+        refused = admin.client.post(address + "objective/", {"ms": mistake})
+        assert refused.status_code == 400
+        assert_strict(refused)
+        assert "from 1 to 600000" in str(refused.context["objective_error"])
+        assert refused.content.count(b'aria-invalid="true"') == 1
+    developer = sign_in(org, Role.DEVELOPER).client
+    assert developer.post(address + "objective/", {"ms": "5"}).status_code == 403
+    assert b"Set the objective" not in developer.get(address).content
+    assert endpoint_snapshot(org.id, endpoint.name).objective_s == 0.05
+    assert admin.client.post(address + "objective/", {"ms": ""}).status_code == 302
+    assert endpoint_snapshot(org.id, endpoint.name).objective_s is None
 
 
 def test_figures_count_errors_and_latency_per_version(admin, endpoint, platform, sign_in):

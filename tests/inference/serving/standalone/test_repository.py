@@ -82,12 +82,27 @@ def test_weights_make_a_hundred_or_the_endpoint_is_broken(weights: dict[str, int
         ("!!python/object/apply:os.getcwd []", "cannot be read"),
         ("[" * 500, "cannot be read"),
         ("- versions", "must be a mapping"),
+        ("versions: {1: }\nlatency_objective_ms: 0", "from 1 to 600000"),
+        ("versions: {1: }\nlatency_objective_ms: true", "from 1 to 600000"),
+        ("versions: {1: }\nlatency_objective_ms: 1.5", "from 1 to 600000"),
     ],
 )
 def test_a_mistake_is_named(text: str, said: str):
     with pytest.raises(BrokenEndpoint, match=r"endpoint\.yaml") as caught:
         parse_manifest(text.encode(), name="endpoint.yaml")
     assert said in str(caught.value)
+
+
+def test_an_objective_is_the_endpoints_own_or_none(tmp_path: Path):
+    put(tmp_path, "double", "1", factor=2)
+    declare(tmp_path, "double", versions={"1": None}, latency_objective_ms=50)
+    repository = Repository(tmp_path)
+    quick = repository.read().endpoints["double"]
+    assert quick.objective_s == 0.05
+    declare(tmp_path, "double", versions={"1": None})
+    usual = repository.read().endpoints["double"]
+    assert usual.objective_s is None
+    assert usual != quick, "a change of it alone is a change of the endpoint"
 
 
 # --- The folder ----------------------------------------------------------------------------------------------------
