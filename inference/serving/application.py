@@ -54,7 +54,10 @@ class Admission(NamedTuple):
 
 
 class InferenceApplication:
-    """Serves `/v2` and everything under it. `startup` and `shutdown` belong to the server's ASGI lifespan."""
+    """Serves `/v2` and everything under it. `startup` and `shutdown` belong to the server's ASGI lifespan.
+
+    After `shutdown` it can be started again, also in another event loop: nothing of the life before is left in it.
+    """
 
     def __init__(
         self,
@@ -75,8 +78,6 @@ class InferenceApplication:
         self._pool = pool if pool is not None else ModelPool()  # an empty one is false
         self._router = Router(self._pool)
         self._keys = keys
-        if keys is not None:
-            keys.watch(self._router)
         self._outcomes = outcomes
         self._listener = listener
         self._limits = limits or Limits()
@@ -96,6 +97,9 @@ class InferenceApplication:
 
     async def startup(self) -> None:
         """Begin listening for changes and writing outcomes. Must run in the event loop that serves."""
+        self._pool.open()
+        if self._keys is not None:
+            self._keys.watch(self._router)
         if self._listener is not None:
             await self._listener.start()
         if self._outcomes is not None:
@@ -114,7 +118,10 @@ class InferenceApplication:
             self._maintenance.cancel()
             with suppress(asyncio.CancelledError):
                 await self._maintenance
+            self._maintenance = None
+        self._router.close()
         await self._pool.close()
+        await self._predictor.close()
         if self._outcomes is not None:
             await self._outcomes.stop()
         if self._listener is not None:

@@ -67,6 +67,7 @@ class Listener:
         await asyncio.to_thread(self._hub.start, wait_s=wait_s)
 
     async def stop(self) -> None:
-        """Hear no more. The hub goes on for the rest of the process."""
+        """Hear no more, so that nothing is believed for long. The hub goes on for the rest of the process."""
         while self._ends:
             self._ends.pop()()
+        self._hearer.heard(False)

@@ -206,7 +206,12 @@ class CachedLookups:
         self.heard(False)
 
     def heard(self, connected: bool) -> None:
-        """Told by the listener whether changes are heard of. Nothing from before a gap is believed."""
+        """Told by the listener whether changes are heard of. Nothing from before a gap is believed.
+
+        In a gap the event loop may end, so what is counted is told before it.
+        """
+        if not connected:
+            self._tell_uses()
         self._age_s = self._max_age_s if connected else MAX_AGE_UNHEARD_S
         self.clear()
 

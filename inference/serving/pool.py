@@ -41,6 +41,13 @@ class NoRoom(Overloaded):
         )
 
 
+class Closed(Overloaded):
+    """Nothing is loaded any more: the server is on its way out."""
+
+    def __init__(self) -> None:
+        super().__init__("this server is shutting down; try again", retry_after_s=5)
+
+
 @dataclass(slots=True, eq=False)
 class ServedModel:
     """A loaded version with its thread. `memory_bytes` is what it counts against the budget."""
@@ -84,13 +91,19 @@ class ModelPool:
         self._failed: dict[UUID, tuple[str, float]] = {}
         self._loading: SingleFlight[UUID, ServedModel] = SingleFlight(64)
         self._background: set[asyncio.Future[object]] = set()
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-load")
+        self._executor: ThreadPoolExecutor | None = None
+        self.open()
         metrics.QUEUE_DEPTH.set_function(self.depth)
         metrics.LOADED_MODELS.set_function(self.__len__)
         metrics.MODEL_MEMORY.set_function(self.memory_bytes)
 
     def __len__(self) -> int:
         return len(self._models)
+
+    def open(self) -> None:
+        """Load from here on, as a new pool does; a closed one begins with nothing."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-load")
 
     def depth(self) -> int:
         """Requests waiting or running in all models."""
@@ -153,22 +166,31 @@ class ModelPool:
         self.release(version_id)
 
     async def close(self) -> None:
-        """Finish the requests under way and unload everything."""
+        """Finish the requests under way, unload everything, and load nothing more until it is opened."""
+        executor, self._executor = self._executor, None
         self._users.clear()
+        self._objectives.clear()
         self.use(None, ())
         await asyncio.gather(*self._background, return_exceptions=True)
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        if executor is not None:
+            executor.shutdown(wait=False, cancel_futures=True)
+        self._failed.clear()
 
     async def _load(self, arm: Arm, *, spare_used_s: float) -> ServedModel:
-        started = time.monotonic()
+        started, executor = time.monotonic(), self._executor
+        if executor is None:
+            raise Closed
         try:
             signature = Signature.declared(arm.inputs, arm.outputs)
             self._reserved[arm.version_id] = expected = self._loader.expected_bytes(arm)
             if self._memory_bytes:
                 await self._make_room(expected, spare_used_s)
             runtime, batchable = await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._open, arm, signature
+                executor, self._open, arm, signature
             )
+            if executor is not self._executor:
+                await asyncio.to_thread(runtime.close)
+                raise Closed
             if arm.version_id in self._withdrawn:
                 await asyncio.to_thread(runtime.close)
                 raise LoadError("it was withdrawn while it was being loaded")

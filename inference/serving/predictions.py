@@ -91,6 +91,10 @@ class Predictor:
         self._bodies = BodyReader(limit=limits.body_bytes, timeout_s=limits.body_s)
         self._shares = Shares(total=limits.in_flight, per_tenant=limits.tenant_in_flight)
 
+    async def close(self) -> None:
+        """Wait for what is computed behind answers."""
+        await self._shadows.close()
+
     async def answer(self, prediction: Prediction, receive: Receive, send: Send) -> None:
         """Send the prediction or a refusal, then remember which. Raises Overloaded (429) to a caller with too many."""
         caller = prediction.caller

@@ -199,6 +199,11 @@ class Router:
         for endpoint_id in [key for key, route in self._routes.items() if route.last_used < before]:
             self._drop(endpoint_id)
 
+    def close(self) -> None:
+        """Release the models of every endpoint."""
+        for endpoint_id in list(self._routes):
+            self._drop(endpoint_id)
+
     def tenants(self) -> set[UUID]:
         """Whose endpoints have a route here."""
         return {route.snapshot.tenant_id for route in self._routes.values()}

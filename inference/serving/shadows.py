@@ -50,6 +50,10 @@ class Shadows:
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
 
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
     @staticmethod
     def _is_busy(route: Route) -> bool:
         return any(

@@ -124,11 +124,13 @@ class ModelServer:
 
     async def shutdown(self) -> None:
         """Finish what was accepted and give everything back."""
-        if self._inference is not None:
-            await self._inference.shutdown()
-        if self._metrics is not None:
-            self._metrics.shutdown()
-            self._metrics.server_close()
+        inference, self._inference = self._inference, None
+        if inference is not None:
+            await inference.shutdown()
+        metrics, self._metrics = self._metrics, None
+        if metrics is not None:
+            metrics.shutdown()
+            metrics.server_close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

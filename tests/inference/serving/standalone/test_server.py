@@ -40,9 +40,9 @@ def options(tmp_path: Path, tokens: dict[str, str]) -> Options:
 
 
 @asynccontextmanager
-async def running(options: Options) -> AsyncIterator[httpx.AsyncClient]:
+async def running(options: Options, server: ModelServer | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a started server that is ready."""
-    server = ModelServer(options)
+    server = server or ModelServer(options)
     await server.startup()
     try:
         # The client's types know only messages with string keys and anything in them, as ours do.
@@ -181,3 +181,14 @@ async def test_a_request_admitted_before_an_exchange_is_answered_after_it(
         assert late.status_code == 200, late.text
         assert (late.json()["model_version"], late.json()["outputs"][0]["data"][0]) == ("1", 2)
         assert await version() == "2"
+
+
+async def test_one_that_was_shut_down_starts_again(options: Options, tokens: dict[str, str]) -> None:
+    server = ModelServer(options)
+    for _life in range(2):
+        async with running(options, server) as client:
+            mail = {"authorization": f"Bearer {tokens['all']}"}
+            answer = await client.post(INFER, json=BODY, headers=mail)
+            assert answer.json()["outputs"][0]["data"] == [2, 2, 2, 2]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(server), base_url="http://m") as client:  # type: ignore[arg-type]
+        assert (await client.get("/v2/health/ready")).status_code == 404
