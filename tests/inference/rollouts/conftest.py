@@ -101,3 +101,21 @@ def traffic(endpoint, versions, inside, org):
             )
 
     return write
+
+
+@pytest.fixture
+def start(admin, endpoint, traffic):
+    """Start a canary of 2.0.0; the stable version has answered before, so that its latency is known."""
+
+    from inference.rollouts import rollout_services
+    from inference.rollouts.lifecycle import database_time
+    from tests.inference.rollouts.rollouts import PLAN
+
+    def begin(kind="canary", version="2.0.0", plan=PLAN, **more):
+        traffic("1.0.0", 200, at=database_time() - timedelta(minutes=5))
+        with tenant_context(admin.tenant_id):
+            return rollout_services.start_rollout(
+                principal=admin, endpoint_id=endpoint.id, kind=kind, version=version, plan=plan, **more
+            )
+
+    return begin
