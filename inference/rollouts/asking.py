@@ -90,5 +90,7 @@ def answer_to(rollout: Rollout) -> Answer | None:
 
 
 def _candidates(rollout: Rollout) -> list[str]:
-    """What may win: the new version, or any of those that compete."""
-    return [rollout.candidate.version] if rollout.candidate is not None else rollout.versions
+    """What may win: the new version, or any of those that compete and are not stopped."""
+    if rollout.candidate is not None:
+        return [rollout.candidate.version]
+    return [version for version in rollout.versions if version not in rollout.memory.get("stopped", {})]

@@ -25,6 +25,7 @@ from inference.registry.models import ModelVersion
 from inference.rollouts.analysis.verdicts import ArmWindow, Judgement, Step, Verdict, judge
 from inference.rollouts.bandit_rollouts import judged_bandit, weigh
 from inference.rollouts.distributions import prediction_bins
+from inference.rollouts.experiment_rollouts import judged_experiment, stop_arms
 from inference.rollouts.lifecycle import database_time
 from inference.rollouts.looks import Look, arm_figures
 from inference.rollouts.models import Endpoint, Rollout, RolloutLook
@@ -98,6 +99,8 @@ def look_at(rollout_id: UUID) -> bool:
             return False
         if rollout.kind == Rollout.Kind.BANDIT:
             look = _act(rollout, judged_bandit(rollout))
+        elif rollout.kind == Rollout.Kind.EXPERIMENT:
+            look = _act(rollout, judged_experiment(rollout, now))
         else:
             look = _act(rollout, _judged(rollout, Plan.from_json(rollout.plan), now))
         _keep(rollout_id, look, now, took_s=time.monotonic() - began_s)
@@ -172,10 +175,12 @@ def _act(rollout: Rollout, look: Look) -> Look:
     """Do what the look concluded. What may not be done (an approval caps the share, say) is left to a person."""
     steps: dict[str, Callable[..., Rollout]] = {
         Action.ADVANCE: advance,
-        Action.PROMOTE: promote,
+        Action.PROMOTE: partial(promote, version=look.figures.get("winner", "")),
         Action.ROLL_BACK: roll_back_rollout,
         Action.ASK: hold,
-        Action.WEIGH: partial(weigh, weights=look.figures.get("weights", {})),
+        Action.WEIGH: partial(weigh, weights=look.figures.get("weights", {}))
+        if "stop" not in look.figures
+        else partial(stop_arms, versions=look.figures["stop"]),
     }
     do = steps.get(look.action)
     if do is None:

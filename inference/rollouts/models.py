@@ -153,6 +153,7 @@ class Rollout(TenantModel):
         CANARY = "canary", _("canary")
         BLUE_GREEN = "blue_green", _("blue-green")
         BANDIT = "bandit", _("bandit")
+        EXPERIMENT = "experiment", _("experiment")
 
     class State(models.TextChoices):
         RUNNING = "running", _("running")

@@ -118,7 +118,7 @@ def last_rollout(endpoint: Endpoint) -> Rollout | None:
 
 def _steps(rollout: Rollout) -> list[StepRow]:
     rows: list[StepRow] = []
-    if rollout.kind == Rollout.Kind.BANDIT:
+    if rollout.kind in (Rollout.Kind.BANDIT, Rollout.Kind.EXPERIMENT):
         return rows
     for index, step in enumerate(Plan.from_json(rollout.plan).steps):
         done = index < rollout.step or rollout.state == Rollout.State.PROMOTED

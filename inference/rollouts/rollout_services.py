@@ -275,9 +275,15 @@ def set_shares(
 
 
 def _begin_step(rollout: Rollout) -> None:
-    """What was seen before belongs to the step before."""
+    """What was seen before belongs to the step before.
+
+    Not so for an experiment, whose shares stay: it goes on with what it has, and with what is stopped.
+    """
     rollout.step_started_at = database_time()
-    rollout.memory = {}
+    if rollout.kind == Rollout.Kind.EXPERIMENT:
+        rollout.memory["extended"] = rollout.memory.get("extended", 0) + 1
+    else:
+        rollout.memory = {}
     rollout.save(update_fields=["step", "step_started_at", "memory"])
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from inference.rollouts.analysis.sequential import Rate, two_proportions
+import math
+
+from inference.rollouts.analysis.intervals import NORMAL
+from inference.rollouts.analysis.sequential import Rate, half_width, two_proportions
 
 MOST = 2**40
 
@@ -50,3 +53,31 @@ def _decided(
     if interval is None:
         return False
     return interval.high <= tolerance if increase < tolerance else interval.low > tolerance
+
+
+def samples_needed(
+    *, spread: tuple[float, float], effect: float, alpha: float, power: float, treatment_share: float = 0.5
+) -> int:
+    """The treatment's samples after which a difference of `effect` is shown with a chance of `power`.
+
+    By the confidence sequence at `alpha` (of an experiment: α over the number of treatments) at that one moment; who
+    looks before as well finds it sooner, so the true power is a little higher. `spread` are the variances of one
+    sample of the control and of the treatment, `treatment_share` the treatment's part of both arms' samples. Raises
+    ValueError for what is no effect, no level or no share.
+    """
+    if not (effect > 0 and 0 < alpha < 1 and 0 < power < 1 and 0 < treatment_share < 1 and min(spread) >= 0):
+        raise ValueError("an effect is positive; levels, power and shares lie between 0 and 1")
+    z = NORMAL.inv_cdf(power)
+    ratio = (1 - treatment_share) / treatment_share
+
+    def shown(samples: int) -> bool:
+        variance = max(spread[1] / samples + spread[0] / (samples * ratio), 1e-300)
+        return effect - z * math.sqrt(variance) >= half_width(variance, tau=effect, alpha=alpha)
+
+    low, high = 0, 1
+    while not shown(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if shown(middle) else (middle, high)
+    return high

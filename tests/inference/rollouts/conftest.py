@@ -77,6 +77,7 @@ def traffic(endpoint, versions, inside, org):
         slow: float = 0.0,
         chosen: str = "split",
         at: datetime | None = None,
+        propensity: float = 0.5,
         **values: object,
     ) -> list[Any]:
         with inside():
@@ -94,7 +95,7 @@ def traffic(endpoint, versions, inside, org):
                     bytes_in=10,
                     principal_id="client",
                     chosen=chosen,
-                    propensity=0.5,
+                    propensity=propensity,
                     **values,
                 )
                 for number in range(count)

@@ -1,0 +1,179 @@
+"""What the arms of an experiment did, counted by the database over all its times, and the counts of the draw.
+
+Three things make the counts fair:
+
+- Only requests that were drawn from the planned split count: their recorded propensity is their arm's share. While an
+  arm is being loaded, the others answer for it; those requests are drawn from another split, and are left out.
+- When an arm is stopped, the control gets its share. From then on only so much of the control counts, drawn by the
+  decision's id, as it had in relation to the arms that are left: so every arm's requests stem from the same hours in
+  the same proportion, and what differs between hours does not look like a difference between versions.
+- What was answered within a second after a change of the shares is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from inference.rollouts.analysis.mismatch import Drawn
+from inference.rollouts.analysis.sequential import Rate, Sums
+from inference.rollouts.analysis.windows import ArmWindow
+from inference.rollouts.models import Rollout, SplitChange
+from inference.rollouts.windows import SETTLE
+
+KEPT = "abs(uuid_hash(o.id)::bigint) %% 10000 < p.keep"
+TIMES = """
+    unnest(%(number)s::int[], %(since)s::timestamptz[], %(until)s::timestamptz[], %(version)s::uuid[],
+           %(propensity)s::float8[], %(keep)s::int[]) AS p(number, since, until, version, propensity, keep)
+    JOIN rollouts_outcomerecord o
+      ON o.endpoint_id = %(endpoint)s AND o.at > p.since AND o.at <= p.until AND o.model_version_id = p.version
+     AND o.chosen IN ('split', 'sticky') AND abs(o.propensity - p.propensity) < 1e-6
+"""
+# The draws of `split` are independent of each other; all requests of a session (`sticky`) are one draw.
+COUNTS = """
+    SELECT p.number, p.version,
+           count(*) FILTER (WHERE o.chosen = 'split'),
+           count(*) FILTER (WHERE {kept} AND (status < 400 OR status >= 500)),
+           count(*) FILTER (WHERE {kept} AND status >= 500),
+           count(*) FILTER (WHERE {kept} AND status BETWEEN 400 AND 499),
+           count(*) FILTER (WHERE {kept} AND status < 400)
+           {slower}
+    FROM {times} GROUP BY p.number, p.version
+"""
+# The newest row of a decision and kind counts.
+TOLD = """
+    SELECT p.version, f.kind, count(*), coalesce(sum(f.number), 0), coalesce(sum(f.number * f.number), 0),
+           count(*) FILTER (WHERE f.text = o.predicted)
+    FROM {times}
+    JOIN (
+        SELECT DISTINCT ON (decision_id, kind) decision_id, kind, text, number
+        FROM rollouts_feedback WHERE endpoint_id = %(endpoint)s AND at > %(begin)s
+        ORDER BY decision_id, kind, id DESC
+    ) f ON f.decision_id = o.id AND (f.kind <> 'label' OR o.predicted <> '')
+    WHERE {kept} GROUP BY p.version, f.kind
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """A time with the same shares: percents of the arms that had any, and the control's part that counts."""
+
+    since: datetime
+    until: datetime
+    shares: Mapping[str, int]
+    keep: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Each arm's window by version, and what was drawn at each time."""
+
+    windows: Mapping[str, ArmWindow]
+    drawn: Sequence[Drawn]
+
+
+def times_of(
+    rollout: Rollout, shares: Mapping[str, int], until: datetime, *, begin: datetime | None = None
+) -> list[Time]:
+    """The times of an experiment, from the changes that it made: what was audited is what counts.
+
+    `shares` are the planned ones, the control first; `begin` if nothing counts before it.
+    """
+    control = next(iter(shares))
+    changes = list(
+        SplitChange.objects.filter(rollout=rollout, kind=SplitChange.Kind.SET)
+        .order_by("id")
+        .values_list("at", "after")
+    )
+    found = []
+    for index, (at, after) in enumerate(changes):
+        since = max(at + SETTLE, begin) if begin is not None else at + SETTLE
+        end = min(changes[index + 1][0], until) if index + 1 < len(changes) else until
+        present = {version: after[version] for version in shares if after.get(version)}
+        if since < end and control in present:
+            found.append(Time(since, end, present, min(1.0, shares[control] / present[control])))
+    return found
+
+
+def counted(
+    rollout: Rollout,
+    versions: Mapping[str, UUID],
+    times: Sequence[Time],
+    *,
+    thresholds: Mapping[str, int],
+    feedback: bool,
+) -> Counted:
+    """What each arm did over all `times`. `versions` are all arms' ids, the control first.
+
+    One query, and one more where `feedback` counts. `thresholds` are latencies in microseconds by name.
+    """
+    control = next(iter(versions))
+    names = sorted(thresholds)
+    rows = [
+        (n, time.since, time.until, versions[v], share / 100, time.keep if v == control else 1.0)
+        for n, time in enumerate(times)
+        for v, share in time.shares.items()
+    ]
+    values: dict[str, Any] = {
+        "endpoint": rollout.endpoint_id,
+        "begin": rollout.started_at,
+        "number": [row[0] for row in rows],
+        "since": [row[1] for row in rows],
+        "until": [row[2] for row in rows],
+        "version": [row[3] for row in rows],
+        "propensity": [row[4] for row in rows],
+        "keep": [round(row[5] * 10_000) for row in rows],
+        **thresholds,
+    }
+    slower = "".join(
+        f", count(*) FILTER (WHERE {KEPT} AND status < 400 AND latency_us > %({name})s)" for name in names
+    )
+    totals = {version: [0] * (4 + len(names)) for version in versions.values()}
+    drawn: dict[tuple[int, UUID], int] = {}
+    told: dict[UUID, dict[str, Rate | Sums]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(COUNTS.format(kept=KEPT, times=TIMES, slower=slower), values)
+        for number, version, split, *counts in cursor.fetchall():
+            drawn[number, version] = split
+            totals[version] = [have + more for have, more in zip(totals[version], counts, strict=True)]
+        if feedback:
+            cursor.execute(TOLD.format(kept=KEPT, times=TIMES), values)
+            for version, kind, count, total, squares, right in cursor.fetchall():
+                metric, figure = _figure(kind, count, total, squares, right)
+                told.setdefault(version, {})[metric] = figure
+    return Counted(
+        {name: _window(totals[id_], names, told.get(id_, {})) for name, id_ in versions.items()},
+        [
+            Drawn(
+                {v: share / sum(time.shares.values()) for v, share in time.shares.items()},
+                {v: drawn.get((n, versions[v]), 0) for v in time.shares},
+            )
+            for n, time in enumerate(times)
+        ],
+    )
+
+
+def _window(row: Sequence[int], names: Sequence[str], told: Mapping[str, Rate | Sums]) -> ArmWindow:
+    requests, errors, refused, timed, *slower = row
+    return ArmWindow(
+        requests=requests,
+        errors=errors,
+        timed=timed,
+        slower=dict(zip(names, slower, strict=True)),
+        rates={"refused": Rate(requests + refused, refused)}
+        | {name: figure for name, figure in told.items() if isinstance(figure, Rate)},
+        sums={name: figure for name, figure in told.items() if isinstance(figure, Sums)},
+    )
+
+
+def _figure(kind: str, count: int, total: float, squares: float, right: int) -> tuple[str, Rate | Sums]:
+    if kind == "label":
+        return "accuracy", Rate(count, right)
+    if kind == "task_completed":
+        return kind, Rate(count, round(total))
+    return kind, Sums(count, total, squares)
