@@ -2,6 +2,11 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from inference.rollouts.api import EndpointGrantView, EndpointViewSet
+from inference.rollouts.experiment_api import (
+    EndpointExperimentPlanView,
+    EndpointExperimentsView,
+    RolloutStopArmView,
+)
 from inference.rollouts.feedback_api import EndpointQualityView, FeedbackView
 from inference.rollouts.measurement_api import EndpointMeasurementsView, EndpointPolicyEstimateView
 from inference.rollouts.rollout_api import RolloutViewSet
@@ -31,6 +36,17 @@ urlpatterns = [
         EndpointPolicyEstimateView.as_view(),
         name="endpoint-estimate-split",
     ),
+    path(
+        "endpoints/<uuid:endpoint_id>/experiments/",
+        EndpointExperimentsView.as_view(),
+        name="endpoint-experiments",
+    ),
+    path(
+        "endpoints/<uuid:endpoint_id>/experiments/plan/",
+        EndpointExperimentPlanView.as_view(),
+        name="endpoint-experiment-plan",
+    ),
+    path("rollouts/<uuid:rollout_id>/stop-arm/", RolloutStopArmView.as_view(), name="rollout-stop-arm"),
     path("feedback/", FeedbackView.as_view(), name="feedback"),
     path("", include(router.urls)),
 ]

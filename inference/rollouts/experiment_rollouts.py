@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
-from governance.errors import Conflict
+from governance.errors import Conflict, InvalidInput
 from governance.ethics.selectors import without_approval
 from governance.principals import Principal
 from inference.registry.models import ModelVersion
@@ -80,6 +80,8 @@ def stop_arms(*, principal: Principal, rollout_id: UUID, versions: list[str], re
         if rollout.state != Rollout.State.RUNNING or rollout.kind != Rollout.Kind.EXPERIMENT:
             raise Conflict(_("The experiment is not running."))
         plan = ExperimentPlan.from_json(rollout.plan)
+        if unknown := sorted(set(versions) - set(plan.treatments)):
+            raise InvalidInput(_("“%(version)s” is no treatment of it.") % {"version": unknown[0][:64]})
         present = split_of(endpoint)
         stopped = dict.fromkeys((v for v in plan.treatments if v in versions or not present.get(v)), 0)
         weights = dict.fromkeys(present, 0) | dict(plan.shares) | stopped

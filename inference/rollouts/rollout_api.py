@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from governance.access.requests import principal_of
 from inference.rollouts import rollout_services
 from inference.rollouts.bandit_rollouts import start_bandit
+from inference.rollouts.experiment_rollouts import start_experiment
 from inference.rollouts.models import Rollout, RolloutLook
 from inference.rollouts.plans import METRICS
 from inference.rollouts.selectors import visible_rollouts
@@ -147,6 +148,8 @@ class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         }
         if values["kind"] == Rollout.Kind.BANDIT:
             made = start_bandit(versions=values["versions"], **common)
+        elif values["kind"] == Rollout.Kind.EXPERIMENT:
+            made = start_experiment(**common)
         else:
             made = rollout_services.start_rollout(kind=values["kind"], version=values["version"], **common)
         return self._detail(self.get_queryset().get(pk=made.pk), status=status.HTTP_201_CREATED)

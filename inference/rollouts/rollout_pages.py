@@ -12,6 +12,7 @@ from inference.registry.models import ModelVersion
 from inference.rollouts.analysis.evidence import Check, Judgement
 from inference.rollouts.analysis.quality import Estimate
 from inference.rollouts.charts import Band, ribbon
+from inference.rollouts.experiment_pages import experiment_context
 from inference.rollouts.measurement_charts import posteriors
 from inference.rollouts.models import Endpoint, Feedback, Rollout, RolloutLook, SplitChange
 from inference.rollouts.plans import Plan
@@ -74,6 +75,7 @@ def rollout_context(rollout: Rollout) -> dict[str, Any]:
         "bands": _bands(rollout),
         "key": list(_colours(rollout).items()),
         **look_context(look),
+        **experiment_context(rollout, look),
     }
 
 

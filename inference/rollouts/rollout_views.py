@@ -21,6 +21,7 @@ from governance.access.requests import principal_of
 from governance.errors import DomainError, InvalidInput, NotFound
 from inference.rollouts import rollout_services
 from inference.rollouts.analysis.windows import SHAPES
+from inference.rollouts.experiment_pages import experiment_context
 from inference.rollouts.models import Rollout
 from inference.rollouts.plans import DAY_S
 from inference.rollouts.rollout_pages import look_context, rollout_context
@@ -116,7 +117,8 @@ def look(request: HttpRequest, rollout_id: UUID, number: int) -> HttpResponse:
     seen = found.evidence.filter(number=number).first()
     if seen is None:
         raise NotFound(_("There was no such look."))
-    return render(request, "rollouts/look.html", {"rollout": found, "look": seen, **look_context(seen)})
+    context = {"rollout": found, "look": seen, **look_context(seen), **experiment_context(found, seen)}
+    return render(request, "rollouts/look.html", context)
 
 
 @require_POST

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from inference.rollouts import measurement_views, rollout_views, routing_views, views
+from inference.rollouts import experiment_views, measurement_views, rollout_views, routing_views, views
 
 urlpatterns = [
     path("endpoints/", views.endpoints, name="endpoints"),
@@ -21,6 +21,8 @@ urlpatterns = [
     path("endpoints/<uuid:endpoint_id>/rollout/", rollout_views.start, name="page-rollout-start"),
     path("endpoints/<uuid:endpoint_id>/routing/", routing_views.routing, name="page-endpoint-routing"),
     path("endpoints/<uuid:endpoint_id>/compete/", routing_views.compete, name="page-bandit-start"),
+    path("endpoints/<uuid:endpoint_id>/experiment/", experiment_views.start, name="page-experiment-start"),
+    path("rollouts/<uuid:rollout_id>/stop-arm/", experiment_views.stop_arm, name="page-rollout-stop-arm"),
     path("rollouts/<uuid:rollout_id>/", rollout_views.rollout, name="rollout"),
     path("rollouts/<uuid:rollout_id>/live/", rollout_views.live, name="page-rollout-live"),
     path("rollouts/<uuid:rollout_id>/act/", rollout_views.act, name="page-rollout-act"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
+    from inference.rollouts.analysis.evidence import Check
     from inference.rollouts.analysis.experiment_evidence import ArmResult, ExperimentJudgement, Rival, Stop
     from inference.rollouts.analysis.intervals import Interval
 
@@ -82,6 +83,34 @@ def stop(version: str, why: Stop) -> str:
         "silent": lambda: _("Version %(version)s is stopped: it answers nothing and cannot be loaded."),
         "by_hand": lambda: _("Version %(version)s is stopped by hand."),
     }[why.why]() % values
+
+
+def guardrail(check: Check) -> tuple[str, str]:
+    """What a guardrail of a treatment is about, and what it found."""
+    kind = "mean" if check.kind == "mean" else "rate"
+    name = metric_name(check.name)
+    bound = (
+        _("%(what)s. Harm is an increase by more than %(tolerance)s.")
+        if check.direction == "increase"
+        else _("%(what)s. Harm is a decrease by more than %(tolerance)s.")
+    ) % {"what": name[:1].upper() + name[1:], "tolerance": difference(check.tolerance, kind)}
+    values = {
+        "control": value(check.stable, kind),
+        "value": value(check.canary, kind),
+        "between": between(check.interval, kind),
+    }
+    found = {
+        "harm": lambda: _("Harm: %(control)s of the control, %(value)s of this version."),
+        "no_harm": lambda: _("No harm: %(control)s of the control, %(value)s of this version."),
+        "too_few": lambda: _("Too few samples yet."),
+        "waiting": lambda: _("Looked at once, when the experiment is over."),
+    }.get(
+        check.outcome.value,
+        lambda: _("Not decided yet: %(control)s of the control, %(value)s of this version."),
+    )() % values
+    if check.interval is not None and check.outcome.value != "too_few":
+        found += " " + _("The difference lies in %(between)s.") % values
+    return bound, found
 
 
 def metric_name(metric: str) -> str:
