@@ -69,7 +69,7 @@ bench-serving-peers: $(STAMP) ## our server beside MLServer, KServe and BentoML,
 bench-access: $(STAMP) ## what decisions, revocation, audit, envelopes and row security cost
 	@$(BIN)/python -m benchmarks.access
 
-bench-rollouts: $(STAMP) ## false promotions and rollbacks, time to find a fault, bandits against mabwiser's
+bench-rollouts: $(STAMP) ## false promotions, rollbacks and winners, time to find a fault, bandits against mabwiser's
 	@$(BIN)/python -m benchmarks.rollouts
 
 screenshots: $(STAMP) ## take the documents' pictures anew (against the running site, after the demo)

@@ -2,8 +2,9 @@
 
 Plays whole canary rollouts through `judge` with a look after every few requests: equal arms, canaries that get 5 % of
 the traffic, rare errors, faults of several kinds, and canaries exactly at a tolerance, the hardest not to promote. Then
-what naive peeking does, and our bandits against mabwiser's, dealing evenly, and an oracle. Writes plots and a page to
-the folder named by --out. Exits with 1 when a goal is missed. The last line is one JSON object.
+what naive peeking does, whole A/B/n experiments with their false winners and their power, and our bandits against
+mabwiser's, dealing evenly, and an oracle. Writes plots and a page to the folder named by --out. Exits with 1 when a
+goal is missed. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.rollouts import bandits, canaries, report
+from benchmarks.rollouts import bandits, canaries, experiments, report
 from benchmarks.rollouts.bandits import Learned
 from benchmarks.rollouts.canaries import Kind, Played
 
@@ -49,11 +50,17 @@ def main() -> int:
     console.print("Peeking …")
     peeked = canaries.peeking(rollouts=min(arguments.rollouts, 500), seed=100)
     _print_peeking(console, peeked)
+    tried = []
+    for number, trial in enumerate(experiments.SCENARIOS):
+        console.print(f"Experimenting: {trial.name} …")
+        tried.append(experiments.play(trial, runs=arguments.rollouts, seed=200 + number))
+    drawn = experiments.mismatches(runs=arguments.rollouts, seed=300)
+    _print_experiments(console, tried, drawn)
     console.print("Pulling arms …")
     learned, curves = bandits.everything(seeds=arguments.seeds)
     _print_bandits(console, learned)
 
-    goals = _goals(played, peeked, learned)
+    goals = [*_goals(played, peeked, learned), *experiments.goals(tried, drawn)]
     sentences = [f"{'held' if held else 'MISSED'}: {sentence}" for sentence, held in goals]
     for sentence, (_, held) in zip(sentences, goals, strict=True):
         console.print(sentence, style=None if held else "red")
@@ -62,6 +69,8 @@ def main() -> int:
         played=played,
         ended=ended,
         peeked=peeked,
+        tried=tried,
+        drawn=drawn,
         learned=learned,
         curves=curves,
         sentences=sentences,
@@ -74,6 +83,8 @@ def main() -> int:
             {
                 "canaries": [asdict(row) for row in played],
                 "peeking": {name: float(reached[-1]) for name, reached in peeked.items()},
+                "experiments": [asdict(row) for row in tried],
+                "mismatches": [asdict(row) for row in drawn],
                 "bandits": [asdict(row) for row in learned],
                 "goals_missed": missed,
             }
@@ -139,6 +150,26 @@ def _print_peeking(console: Console, peeked: dict[str, np.ndarray]) -> None:
     table.add_column("at the last look", justify="right")
     for name, reached in peeked.items():
         table.add_row(name, f"{reached[-1]:.1%}")
+    console.print(table)
+
+
+def _print_experiments(
+    console: Console, tried: list[experiments.Ended], drawn: list[experiments.MismatchRow]
+) -> None:
+    table = Table("experiments", title=f"Control and 3 treatments, {experiments.LOOKS} looks, alpha 0.05")
+    for column in ("false winner", "the best", "tie", "no winner", "requests: median", "peeking"):
+        table.add_column(column, justify="right")
+    for row in tried:
+        best = f"{row.best:.1%}" if row.best is not None else "–"
+        shares = (f"{row.false:.1%}", best, f"{row.tie:.1%}", f"{row.no_winner:.1%}")
+        table.add_row(row.case, *shares, f"{row.median_requests:,.0f}", f"{row.naive:.1%}")
+    console.print(table)
+    table = Table("draw of 40, 30, 20 and 10 %", title=f"Mismatches, level {experiments.LEVEL:g}, 200 looks")
+    for column in ("found", "requests: median"):
+        table.add_column(column, justify="right")
+    for draw in drawn:
+        median = f"{draw.median_requests:,.0f}" if draw.median_requests is not None else "–"
+        table.add_row(draw.case, f"{draw.found:.1%}", median)
     console.print(table)
 
 

@@ -14,6 +14,7 @@ mpl.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 
+from benchmarks.rollouts import experiments
 from benchmarks.rollouts.bandits import BATCH, DELAYS, PULLS, Curves, Learned
 from benchmarks.rollouts.canaries import LOOKS, Ended, Played
 from inference.rollouts.analysis.verdicts import Verdict
@@ -27,6 +28,8 @@ def write(
     played: Sequence[Played],
     ended: Mapping[str, Sequence[Ended]],
     peeked: Mapping[str, np.ndarray],
+    tried: Sequence[experiments.Ended],
+    drawn: Sequence[experiments.MismatchRow],
     learned: Sequence[Learned],
     curves: Mapping[tuple[str, int], Curves],
     sentences: Sequence[str],
@@ -48,6 +51,10 @@ def write(
                 _markdown([asdict(row) for row in played]),
                 "## Peeking\n\nRuns without any difference that each test has called different by then.",
                 "![peeking](peeking.png)",
+                f"## Experiments\n\nA control and three treatments with {experiments.LOOKS} looks: how they ended.",
+                _markdown([asdict(row) for row in tried]),
+                "Draws against the shares that were promised, with 200 looks.",
+                _markdown([asdict(row) for row in drawn]),
                 f"## Bandits\n\nArms 0.80 and 0.85, {PULLS:,} pulls, shares found anew every {BATCH} pulls.",
                 "![regret](regret.png)",
                 "![shares](shares.png)",
