@@ -133,9 +133,9 @@ def _line(arm: ArmResult, judged: ExperimentJudgement, rollout: Rollout) -> ArmL
         samples=arm.samples,
         errors=arm.errors,
         value=say.value(arm.value, judged.kind),
-        difference=say.difference(arm.difference, judged.kind, signed=True) if treatment else "",
-        interval=say.between(arm.interval, judged.kind) if treatment else "",
-        p_value="–" if arm.p_value is None else f"{arm.p_value:.2g}",
+        difference=say.short_difference(arm.difference, judged.kind) if treatment else "",
+        interval=say.short_interval(arm.interval, judged.kind) if treatment else "",
+        p_value=_p(arm.p_value),
         badge="bad" if arm.stop is not None else BADGES[arm.standing],
         standing=say.standing(arm, judged),
         stop=say.stop(arm.version, arm.stop) if arm.stop is not None else "",
@@ -145,10 +145,16 @@ def _line(arm: ArmResult, judged: ExperimentJudgement, rollout: Rollout) -> ArmL
     )
 
 
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
+
+
 def _drawn(judged: ExperimentJudgement) -> str:
     if judged.drawn is None:
         return ""
-    p = f"{judged.drawn.p_value:.2g}"
+    p = _p(judged.drawn.p_value)
     if judged.drawn.found:
         return _("The arms did not get the requests that their shares promise (p = %(p)s).") % {"p": p}
     return _(

@@ -40,12 +40,9 @@ def reason(judged: ExperimentJudgement) -> str:
 
 def standing(arm: ArmResult, judged: ExperimentJudgement) -> str:
     """What was found of one treatment, in one sentence."""
-    values = {
-        "needed": f"{100 * (1 - judged.alpha):.4g}",
-        "effect": difference(judged.effect, judged.kind),
-    }
+    values = {"effect": difference(judged.effect, judged.kind)}
     return {
-        "control": lambda: _("The control: what every treatment is held against."),
+        "control": lambda: _("What every treatment is held against."),
         "better": lambda: _("Shown better than the control."),
         "worse": lambda: _("Shown worse than the control."),
         "stuck": lambda: _("An improvement by %(effect)s or more is ruled out.") % values,
@@ -155,6 +152,20 @@ def between(interval: Interval | None, kind: str) -> str:
     return _("%(points)s percentage points") % {
         "points": f"{100 * interval.low:+.3g} … {100 * interval.high:+.3g}"
     }
+
+
+def short_difference(number: float | None, kind: str) -> str:
+    """A difference for a table."""
+    if number is None or kind == "mean":
+        return difference(number, kind, signed=True)
+    return _("%(points)s pp") % {"points": f"{100 * number:+.3g}"}
+
+
+def short_interval(interval: Interval | None, kind: str) -> str:
+    """An interval of a difference for a table."""
+    if interval is None or kind == "mean":
+        return between(interval, kind)
+    return _("%(points)s pp") % {"points": f"{100 * interval.low:+.3g} … {100 * interval.high:+.3g}"}
 
 
 def _mismatch(judged: ExperimentJudgement) -> str:
