@@ -39,6 +39,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 5.0,
         "options": {"queue": "default", "expires": 5.0},
     },
+    "review.seal_earlier": {
+        "task": "review.seal_earlier",
+        "schedule": 3600.0,
+        "options": {"queue": "default", "expires": 3600.0},
+    },
     "distribution.resume_stalled": {
         "task": "distribution.resume_stalled",
         "schedule": 5.0,

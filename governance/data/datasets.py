@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -24,10 +24,11 @@ from governance.data.residence import ensure_may_lie_here
 from governance.data.services import register_asset
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.ids import uuid7
-from governance.keys import rewriting
+from governance.keys import rewriting, sweeping
 from governance.keys.earlier import EarlierFiles
 from governance.keys.envelopes import open_sealed
 from governance.keys.storage import SealedPath, SealedStorage, StorageCollection
+from governance.keys.sweeping import SweptFiles
 from governance.principals import Principal
 from governance.refs import ObjectRef
 
@@ -36,7 +37,6 @@ PURPOSE = "dataset"
 STORAGE = SealedStorage(purpose=PURPOSE, folder="datasets")
 EARLIER = ".sealed"  # what the names of an earlier release's files end in
 MAX_BYTES = 2 << 30
-LISTED_AT_ONCE = 1_000
 UUID_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LOCATION = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
 
@@ -58,8 +58,9 @@ def opened_earlier(path: Path, tenant_id: UUID, relative: str) -> BinaryIO:
 
 
 def register_files() -> None:
-    """Include the files in every re-encryption."""
+    """Include the files in every re-encryption and every sweep."""
     rewriting.register(StorageCollection("data.datasets", STORAGE))
+    sweeping.register(SweptFiles("data.datasets", STORAGE, UUID_NAME, _answered_for))
     rewriting.register(
         EarlierFiles(
             "data.earlier-datasets",
@@ -247,11 +248,7 @@ def remove_file(tenant_id: UUID, dataset_id: UUID) -> None:
     (earlier_folder(tenant_id) / f"{dataset_id}{EARLIER}").unlink(missing_ok=True)
 
 
-def kept_files(tenant_id: UUID) -> Iterator[UUID]:
-    """The datasets whose sealed files lie there; names that are no ids are none of ours."""
-    after = ""
-    while names := STORAGE.place.names(STORAGE.root(tenant_id), after=after, limit=LISTED_AT_ONCE):
-        after = names[-1]
-        for name in names:
-            if UUID_NAME.fullmatch(plain := name.rpartition("/")[2]):
-                yield UUID(plain)
+def _answered_for(tenant_id: UUID, names: Sequence[str]) -> set[str]:
+    """Of the names of files those whose dataset is there and was not erased."""
+    rows = Dataset.objects.filter(tenant_id=tenant_id, pk__in=names, asset__erased_at__isnull=True)
+    return {str(pk) for pk in rows.values_list("pk", flat=True)}

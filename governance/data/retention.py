@@ -16,8 +16,8 @@ from governance.audit.services import record
 from governance.data import erasers
 from governance.data.erasing import mark, why
 from governance.data.models import Asset, ErasurePlace
-from governance.data.orphans import sweep_orphans
 from governance.data.placement_log import drop_old_placements
+from governance.keys.sweeping import sweep_orphans
 from governance.principals import SYSTEM
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope, tenant_context

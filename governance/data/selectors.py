@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import UUID
@@ -32,6 +32,12 @@ def facts(target: ObjectRef, tenant_id: UUID | None) -> Facts:
     if tenant_id is None or not target.id:
         return {}
     return known.get((tenant_id, target.type, target.id), lambda: _load(target, tenant_id))
+
+
+def erased_among(tenant_id: UUID, type: str, ids: Iterable[str]) -> set[str]:
+    """Of the ids of objects of one kind those that the catalogue says are erased."""
+    rows = Asset.objects.filter(tenant_id=tenant_id, type=type, object_id__in=list(ids))
+    return set(rows.filter(erased_at__isnull=False).values_list("object_id", flat=True))
 
 
 def _load(target: ObjectRef, tenant_id: UUID) -> Facts:

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import chain
 from typing import IO, Any, cast
 
@@ -73,6 +74,14 @@ class BucketPlace(S3Storage):
                 Bucket=self.bucket_name, Prefix=f"{prefix}/", StartAfter=after, MaxKeys=limit
             )
         return [found["Key"] for found in page.get("Contents", [])]
+
+    def drop_drafts(self, prefix: str, *, before: datetime) -> None:
+        """Uploads that were broken off are no files; a rule of the bucket's life cycle ends them."""
+
+    def get_modified_time(self, name: str) -> datetime:
+        """What the service says."""
+        with _answered():
+            return cast(datetime, super().get_modified_time(name))
 
     def exists(self, name: str) -> bool:
         with _answered():

@@ -10,7 +10,8 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -56,6 +57,12 @@ class Place(Protocol):
 
     def delete_below(self, prefix: str) -> None:
         """Delete every file below the folder `prefix`."""
+
+    def drop_drafts(self, prefix: str, *, before: datetime) -> None:
+        """Remove what was half written below the folder `prefix` and not touched since `before`: its writer is gone."""
+
+    def get_modified_time(self, name: str) -> datetime:
+        """When the file was written. Raises FileNotFoundError."""
 
     def exists(self, name: str) -> bool: ...
     def delete(self, name: str) -> None: ...
@@ -119,6 +126,15 @@ class LocalPlace(FileSystemStorage):
             for name in names:
                 self.delete(name)
         shutil.rmtree(self.path(prefix), ignore_errors=True)
+
+    def drop_drafts(self, prefix: str, *, before: datetime) -> None:
+        """By the time of the last byte."""
+        for folder, _folders, names in os.walk(self.path(prefix)):
+            for name in names:
+                draft = Path(folder) / name
+                with suppress(FileNotFoundError):
+                    if name.startswith(DRAFT) and draft.stat().st_mtime < before.timestamp():
+                        draft.unlink()
 
     def names(self, prefix: str, *, after: str, limit: int) -> Sequence[str]:
         """The next names, folder by folder."""

@@ -14,7 +14,9 @@ class RegistryConfig(AppConfig):
         )
         from inference.registry.artifacts import register_files
         from inference.registry.erasing import register_erasers
+        from inference.registry.sweeping import register_sweep
 
         register_erasers()
         register_files()
+        register_sweep()
         evidence.register()

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from governance.tenants.models import TenantModel
+from marketplace.catalog.quarantine import UploadedArchive
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
@@ -142,7 +143,7 @@ class PluginVersion(TenantModel):
     submission_id = models.UUIDField(_("submission"), help_text=_("The review that it came through."))
     approvals = models.PositiveSmallIntegerField(_("reviewers who approved"), default=0)
     archive_path = models.CharField(
-        _("archive"), max_length=300, help_text=_("Below the site's state folder.")
+        _("archive"), max_length=300, help_text=_("Its name in quarantine, where it lies sealed.")
     )
     target_path = models.CharField(
         _("target"), max_length=300, blank=True, help_text=_("Its name in the signed repository.")
@@ -168,6 +169,11 @@ class PluginVersion(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.plugin.slug} {self.version}"
+
+    @property
+    def archive(self) -> UploadedArchive:
+        """The archive in quarantine."""
+        return UploadedArchive(self.tenant_id, self.archive_path, self.sha256)
 
     @property
     def extension(self) -> dict[str, object]:

@@ -23,6 +23,7 @@ from marketplace.catalog.names import lookalike_key, name_problems
 from marketplace.catalog.ziparchive import (
     ArchiveError,
     ByteBudget,
+    Openable,
     RawEntry,
     read_data,
     read_directory,
@@ -91,12 +92,12 @@ _TAR_MAGIC_OFFSET = 257
 _HEAD_BYTES, _TAIL_BYTES = 512, 66_000
 
 
-def inspect_archive(path: Path, *, limits: Limits | None = None) -> ArchiveReport:
+def inspect_archive(path: Openable, *, limits: Limits | None = None) -> ArchiveReport:
     """Read the whole archive without writing anything; raise ArchiveError with every reason found."""
     return _read(path, limits or Limits(), folder=None)
 
 
-def extract(path: Path, dest: Path, *, limits: Limits | None = None) -> ArchiveReport:
+def extract(path: Openable, dest: Path, *, limits: Limits | None = None) -> ArchiveReport:
     """Unpack the archive into the new folder `dest` and return its report.
 
     Files get mode 0644 and folders 0755, whatever the archive says. `dest` must not exist; it appears only when
@@ -116,9 +117,9 @@ def extract(path: Path, dest: Path, *, limits: Limits | None = None) -> ArchiveR
     return report
 
 
-def _read(path: Path, limits: Limits, *, folder: Path | None) -> ArchiveReport:
+def _read(path: Openable, limits: Limits, *, folder: Path | None) -> ArchiveReport:
     with path.open("rb") as file:
-        size_bytes = os.fstat(file.fileno()).st_size
+        size_bytes = file.seek(0, os.SEEK_END)
         if size_bytes > limits.archive_bytes:
             raise refusal(
                 "archive-too-large",

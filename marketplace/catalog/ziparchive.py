@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from marketplace.catalog.findings import Finding, PackageProblem, Severity, gettext_noop, printable
 
@@ -28,6 +28,13 @@ _HARMLESS_EXTRAS = {0x5455, 0x7875, 0x7855, 0x5855, 0x000A, 0xCAFE}
 _MODE_BITS_REFUSED = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 _CHUNK = 1 << 16
 _MAX_DIRECTORY_BYTES = 8 << 20
+
+
+class Openable(Protocol):
+    """An archive wherever it lies: a `pathlib.Path`, or what is sealed."""
+
+    def open(self, mode: str) -> Any:
+        """A seekable reader for mode `rb`."""
 
 
 class ArchiveError(PackageProblem):

@@ -20,6 +20,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 from tuf.api.serialization.json import JSONSerializer
 
 from governance.keys.providers import KeyProvider
+from marketplace.catalog.ziparchive import Openable
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
 # How long each role's word is believed. Root and targets change with people's decisions; the other two are signed
@@ -69,10 +70,11 @@ class Repository:
         target = self._targets().signed.targets.get(path)
         return target is not None and target.hashes.get("sha256") == sha256
 
-    def add(self, path: str, source: Path, custom: Mapping[str, Any]) -> None:
-        """Publish the file `source` as target `path`, with signed facts about it. Doing it twice changes nothing."""
+    def add(self, path: str, source: Openable, custom: Mapping[str, Any]) -> None:
+        """Publish the content of `source` as target `path`, with signed facts about it. Again, it changes nothing."""
         self.ensure()
-        target = TargetFile.from_file(path, str(source), ["sha256"])
+        with source.open("rb") as content:
+            target = TargetFile.from_data(path, content, ["sha256"])
         target.unrecognized_fields["custom"] = dict(custom)
         metadata = self._targets()
         if metadata.signed.targets.get(path) == target:
@@ -141,11 +143,12 @@ class Repository:
         folder, _slash, name = path.rpartition("/")
         return self.targets / folder / f"{sha256}.{name}"
 
-    def _store(self, path: str, sha256: str, source: Path) -> None:
+    def _store(self, path: str, sha256: str, source: Openable) -> None:
         destination = self._target_file(path, sha256)
         destination.parent.mkdir(parents=True, exist_ok=True)
         draft = destination.with_name(f".{secrets.token_hex(6)}")
-        shutil.copyfile(source, draft)
+        with source.open("rb") as content, draft.open("wb") as out:
+            shutil.copyfileobj(content, out, 1 << 20)
         _sync(draft)
         draft.replace(destination)
 

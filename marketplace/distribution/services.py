@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -131,7 +130,7 @@ def _add_to_repository(version: PluginVersion, target_path: str) -> None:
         "risk": version.risk_level,
     }
     with _repository_lock():
-        site_repository().add(target_path, Path(settings.OPENCLAW_VAR) / version.archive_path, custom)
+        site_repository().add(target_path, version.archive, custom)
 
 
 def _fetch_back(version: PluginVersion, target_path: str) -> None:

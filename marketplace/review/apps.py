@@ -13,8 +13,10 @@ class ReviewConfig(AppConfig):
         from marketplace.catalog import publication
         from marketplace.review import policies  # noqa: F401  registers its actions
         from marketplace.review.advancing import follow_publication
+        from marketplace.review.keeping import register_files
         from marketplace.review.models import SubmissionEvent
 
         people.keep(SubmissionEvent, "actor_id", people.KEPT_BY_LAW, also=["actor_label"])
         subjects.register("review.submission", "review.advance_submission")
+        register_files()
         publication.on_step(follow_publication)

@@ -1,4 +1,4 @@
-"""Uploaded archives on disk: taking them into quarantine, and looking into them without unpacking."""
+"""Uploaded archives: taking them into quarantine, and looking into them without unpacking."""
 
 from __future__ import annotations
 
@@ -7,31 +7,21 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, BinaryIO
-from uuid import UUID
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 
 from governance.errors import InvalidInput, NotFound, TooLarge
+from governance.keys.storage import Written
 from marketplace.catalog.findings import PackageProblem
 from marketplace.catalog.manifest import MANIFEST_NAME, Manifest, parse_manifest
 from marketplace.catalog.package import Limits
-from marketplace.catalog.ziparchive import ByteBudget, RawEntry, read_data, read_directory
+from marketplace.catalog.quarantine import UploadedArchive
+from marketplace.catalog.ziparchive import ByteBudget, Openable, RawEntry, read_data, read_directory
 
 CHUNK = 1 << 20
 MAX_SHOWN_BYTES = 256 << 10
 MAX_MANIFEST_BYTES = 256 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """A file taken in: where (below the state folder), its digest and its size."""
-
-    path: str
-    sha256: str
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +43,26 @@ class FileContent:
     truncated: bool
 
 
-def take_in(file: IO[bytes], *, tenant_id: UUID, submission_id: UUID, limit_bytes: int) -> Quarantined:
-    """Copy an upload into quarantine (mode 0600), hashing it on the way. Raises TooLarge; leaves nothing then."""
-    relative = f"quarantine/{tenant_id}/{submission_id}.zip"
-    path = Path(settings.OPENCLAW_VAR) / relative
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    digest, size = hashlib.sha256(), 0
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            while chunk := file.read(CHUNK):
-                size += len(chunk)
-                if size > limit_bytes:
-                    raise TooLarge(
-                        _("The file is larger than %(limit)d MiB.") % {"limit": limit_bytes >> 20},
-                        hint=_("Make the package smaller and upload it again."),
-                    )
-                digest.update(chunk)
-                out.write(chunk)
-            out.flush()
-            os.fsync(out.fileno())
-        if not size:
-            raise InvalidInput(_("The file is empty."))
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return Quarantined(relative, digest.hexdigest(), size)
+def take_in(file: IO[bytes], archive: UploadedArchive, *, limit_bytes: int) -> Written:
+    """Seal an upload into quarantine as it is read. Raises TooLarge and InvalidInput; leaves nothing then."""
+    return archive.write(_limited(file, limit_bytes))
 
 
-def peek_manifest(path: Path) -> Manifest | None:
+def _limited(file: IO[bytes], limit_bytes: int) -> Iterator[bytes]:
+    size = 0
+    while chunk := file.read(CHUNK):
+        size += len(chunk)
+        if size > limit_bytes:
+            raise TooLarge(
+                _("The file is larger than %(limit)d MiB.") % {"limit": limit_bytes >> 20},
+                hint=_("Make the package smaller and upload it again."),
+            )
+        yield chunk
+    if not size:
+        raise InvalidInput(_("The file is empty."))
+
+
+def peek_manifest(path: Openable) -> Manifest | None:
     """The manifest if the archive has a valid one; None otherwise: the checks will say what is wrong."""
     try:
         with _entries(path) as (file, entries):
@@ -90,7 +72,7 @@ def peek_manifest(path: Path) -> Manifest | None:
         return None
 
 
-def list_files(path: Path) -> list[ArchiveFile]:
+def list_files(path: Openable) -> list[ArchiveFile]:
     """The archive's files by path; nothing when it cannot be read."""
     try:
         with _entries(path) as (_file, entries):
@@ -100,7 +82,7 @@ def list_files(path: Path) -> list[ArchiveFile]:
     return sorted(found, key=lambda f: f.path)
 
 
-def read_text(path: Path, name: str) -> FileContent:
+def read_text(path: Openable, name: str) -> FileContent:
     """The beginning of a file (256 KiB) as text. Raises NotFound; never shows binary data."""
     try:
         with _entries(path) as (file, entries):
@@ -116,7 +98,7 @@ def read_text(path: Path, name: str) -> FileContent:
     return FileContent(name, size, text or "", is_text=text is not None, truncated=truncated)
 
 
-def digests(path: Path) -> dict[str, str]:
+def digests(path: Openable) -> dict[str, str]:
     """SHA-256 by path of every file in the archive; nothing when it cannot be read."""
     found: dict[str, str] = {}
     try:
@@ -134,9 +116,9 @@ def digests(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _entries(path: Path) -> Iterator[tuple[BinaryIO, list[RawEntry]]]:
+def _entries(path: Openable) -> Iterator[tuple[BinaryIO, list[RawEntry]]]:
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        size = file.seek(0, os.SEEK_END)
         yield file, read_directory(file, size_bytes=size, max_entries=Limits().entries)
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -20,11 +19,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
-from governance.errors import Conflict, DomainError
+from governance.errors import Conflict, DomainError, Unavailable
 from governance.principals import SYSTEM, Principal
 from governance.tenants.checkpoints import Cause, Revoked, checkpoint
 from governance.tenants.context import platform_scope
 from governance.tenants.tasks import enqueue
+from marketplace.catalog.quarantine import UploadedArchive
 from marketplace.catalog.services import register_version
 from marketplace.review.archives import peek_manifest
 from marketplace.review.checks.base import CheckContext, CheckOutcome, CheckStatus, run_check
@@ -125,7 +125,7 @@ def _lease_kept(run: CheckRun) -> Iterator[None]:
         thread.join()
 
 
-def _take(run_id: UUID) -> tuple[CheckRun, Path] | None:
+def _take(run_id: UUID) -> tuple[CheckRun, UploadedArchive] | None:
     now = timezone.now()
     with platform_scope(), transaction.atomic():
         run = (
@@ -209,8 +209,8 @@ def conclude(*, submission_id: UUID) -> None:
 
 def _admit(submission: Submission) -> None:
     """The checks have nothing against it: enter the version and put the submission into the reviewers' queue."""
-    manifest = peek_manifest(submission.archive)
     try:
+        manifest = peek_manifest(submission.archive)
         if manifest is None:
             raise Conflict(_("The package has no readable plugin.json."))
         with transaction.atomic():
@@ -223,6 +223,8 @@ def _admit(submission: Submission) -> None:
                 archive_path=submission.archive_path,
                 submission_id=submission.id,
             )
+    except Unavailable:  # the keys or the storage are away: the conclusion is drawn when they are back
+        raise
     except DomainError as error:
         move(submission, State.CHECKS_FAILED, principal=SYSTEM, kind=Kind.CHECK, message=str(error))
         return

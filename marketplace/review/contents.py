@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-from django.conf import settings
 
 from governance.access.decisions import require
 from governance.principals import Principal
 from marketplace.catalog.manifest import Manifest
 from marketplace.catalog.selectors import last_approved
+from marketplace.catalog.ziparchive import Openable
 from marketplace.review.archives import (
     ArchiveFile,
     FileContent,
@@ -69,13 +67,13 @@ def diff_of(*, principal: Principal, submission: Submission) -> VersionDiff:
     """What is new against the last approved version of the same plugin."""
     require(principal, "review.submission.inspect", submission)
     before = last_approved(submission.plugin_name, tenant_id=submission.tenant_id, other_than=submission.id)
-    old = Path(settings.OPENCLAW_VAR) / before.archive_path if before else None
-    if old is not None and not old.is_file():
+    old = before.archive if before else None
+    if old is not None and not old.exists():
         old = None
     return compare(old, submission.archive, base=before.version if before and old else "")
 
 
-def compare(old: Path | None, new: Path, *, base: str = "") -> VersionDiff:
+def compare(old: Openable | None, new: Openable, *, base: str = "") -> VersionDiff:
     """Compare two archives; without an old one, everything in the new one is added."""
     was, now = (digests(old) if old else {}), digests(new)
     changes = [
@@ -99,7 +97,7 @@ def compare(old: Path | None, new: Path, *, base: str = "") -> VersionDiff:
     )
 
 
-def _change(path: str, old: Path | None, new: Path | None) -> FileChange:
+def _change(path: str, old: Openable | None, new: Openable | None) -> FileChange:
     kind = "changed" if old and new else "added" if new else "removed"
     before = read_text(old, path) if old else None
     after = read_text(new, path) if new else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -12,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from governance.refs import ObjectRef
 from governance.tenants.models import TenantModel
 from marketplace.catalog.models import PluginVersion
+from marketplace.catalog.quarantine import UploadedArchive
 
 ENDED = ("checks_failed", "rejected", "withdrawn")
 
@@ -44,7 +43,7 @@ class Submission(TenantModel):
     )
     filename = models.CharField(_("file name"), max_length=200)
     archive_path = models.CharField(
-        _("archive"), max_length=300, help_text=_("Below the site's state folder.")
+        _("archive"), max_length=300, help_text=_("Its name in quarantine, where it lies sealed.")
     )
     sha256 = models.CharField(_("digest"), max_length=64, help_text=_("SHA-256 of the archive."))
     size_bytes = models.BigIntegerField(_("size in bytes"))
@@ -113,9 +112,9 @@ class Submission(TenantModel):
         return f"{self.plugin_name or self.filename} {self.plugin_version}".strip()
 
     @property
-    def archive(self) -> Path:
-        """The archive on disk."""
-        return Path(settings.OPENCLAW_VAR) / self.archive_path
+    def archive(self) -> UploadedArchive:
+        """The archive in quarantine."""
+        return UploadedArchive(self.tenant_id, self.archive_path, self.sha256)
 
     @property
     def ref(self) -> ObjectRef:

@@ -19,6 +19,7 @@ from governance.ethics.services import is_approved, request_approval, void_appro
 from governance.ids import uuid7
 from governance.principals import Principal
 from marketplace.catalog.manifest import Manifest
+from marketplace.catalog.quarantine import archive_path
 from marketplace.catalog.selectors import name_is_taken, version_in_use
 from marketplace.catalog.services import approve_version, end_version
 from marketplace.review.archives import peek_manifest, take_in
@@ -68,13 +69,8 @@ def submit_version(
         uploaded_by_id=principal.accountable_user_id,
         filename=_safe_name(filename),
     )
-    taken = take_in(
-        file,
-        tenant_id=principal.tenant_id,
-        submission_id=submission.id,
-        limit_bytes=settings.PLUGIN_UPLOAD_MAX_BYTES,
-    )
-    submission.archive_path = taken.path
+    submission.archive_path = archive_path(submission.tenant_id, submission.id)
+    taken = take_in(file, submission.archive, limit_bytes=settings.PLUGIN_UPLOAD_MAX_BYTES)
     submission.sha256, submission.size_bytes = taken.sha256, taken.size_bytes
     try:
         with transaction.atomic():
@@ -82,10 +78,10 @@ def submit_version(
             if known is None:
                 _enter(submission, principal=principal, questionnaire=questionnaire)
     except BaseException:
-        submission.archive.unlink(missing_ok=True)
+        submission.archive.delete()
         raise
     if known is not None:
-        submission.archive.unlink(missing_ok=True)
+        submission.archive.delete()
         return known
     return submission
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 
 from governance.tenants.tasks import TenantTask
-from marketplace.review import advancing, checking
+from marketplace.review import advancing, checking, keeping
 
 
 @shared_task(name="review.run_check", base=TenantTask, when_revoked=staticmethod(checking.end_revoked))
@@ -30,3 +30,9 @@ def advance_submission(subject_id: str) -> None:
 def resume_stalled() -> None:
     """Send again what a lost worker has left."""
     checking.resume_stalled()
+
+
+@shared_task(name="review.seal_earlier", base=TenantTask)
+def seal_earlier() -> None:
+    """Seal uploads that an earlier release left unsealed."""
+    keeping.seal_earlier()

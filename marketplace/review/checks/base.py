@@ -24,6 +24,7 @@ from typing import Any
 from marketplace.catalog.findings import Finding, PackageProblem, Severity, gettext_noop
 from marketplace.catalog.manifest import Manifest, ManifestError, read_manifest
 from marketplace.catalog.package import ArchiveError, ArchiveReport, Limits, extract, inspect_archive
+from marketplace.catalog.ziparchive import Openable
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,9 @@ class CheckContext(AbstractContextManager["CheckContext"]):
     `ArchiveError` or `ManifestError` when the package cannot be read.
     """
 
-    def __init__(self, *, archive: Path, folder: Path | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, *, archive: Openable, folder: Path | None = None, limits: Limits | None = None
+    ) -> None:
         self.archive = archive
         self.limits = limits or Limits()
         self._given = folder

@@ -12,6 +12,7 @@ from governance.principals import Role
 from governance.tenants.models import User
 from marketplace.installs import completing
 from marketplace.review.advancing import advance_submission
+from tests.factories.files import on_disk
 from tests.factories.governance import bearer_token, make_application
 from tests.factories.marketplace import QUESTIONNAIRE, package, publish, reload, run_checks
 
@@ -189,4 +190,4 @@ def test_an_upload_lies_in_quarantine_for_the_site_alone(partner_program):
     from marketplace.review.models import Submission
 
     made = send(partner_program, package()).json()
-    assert reload(Submission(id=made["id"])).archive.stat().st_mode & 0o777 == 0o600
+    assert on_disk(reload(Submission(id=made["id"])).archive.file).stat().st_mode & 0o777 == 0o600

@@ -15,6 +15,7 @@ from governance.principals import Role
 from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 from marketplace.catalog.models import PluginVersion
+from marketplace.catalog.quarantine import STORAGE
 from marketplace.review import checking, contents, selectors, services
 from marketplace.review.advancing import advance_submission
 from marketplace.review.lifecycle import due_date
@@ -67,7 +68,8 @@ def test_too_large_leaves_nothing_behind(partner, settings, site):
     settings.PLUGIN_UPLOAD_MAX_BYTES = 100
     with pytest.raises(TooLarge):
         upload(partner)
-    assert not list((site / "quarantine").rglob("*.zip"))
+    assert not list(site.rglob("*.zip"))
+    assert not STORAGE.place.names(STORAGE.root(partner.tenant_id), after="", limit=1)
 
 
 def test_a_refused_package_says_why_and_its_number_is_free_again(partner):

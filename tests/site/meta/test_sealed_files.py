@@ -22,9 +22,8 @@ WRITERS: dict[str, str] = {
     "inference/registry/services.py": "the operator's descriptor of another server, for a moment in a private folder",
     "inference/serving/child.py": "its own score for the kernel's out-of-memory killer",
     "inference/serving/isolated.py": "an artifact in memory (memfd_create) that a child inherits; it reaches no disk",
-    "marketplace/catalog/package.py": "unpacks and packs plugins, which are public; before that in private folders",
+    "marketplace/catalog/package.py": "unpacks plugins into private folders while they are checked, and packs them",
     "marketplace/distribution/repository.py": "the signed repository of published plugins, which anybody may read",
-    "marketplace/review/archives.py": "partners' uploads in quarantine, not data of tenants: see docs/threat-model.md",
     "skills/library/bundles.py": "unpacked published plugins, which the sandbox must see as files; checked by digest",
     "skills/runtime/cgroups.py": "limits, written to the kernel's control groups",
     "skills/runtime/inside/runner.py": "inside the sandbox: its answers' pipe, and a probe that writing is refused",
@@ -151,7 +150,14 @@ def purposes() -> Iterator[tuple[str, str]]:
 
 def test_every_purpose_has_a_collection_that_is_written_anew():
     used = dict(purposes())
-    assert set(used.values()) >= {"artifact", "batch", "dataset", "identity-provider", "second-factor"}
+    assert set(used.values()) >= {
+        "artifact",
+        "batch",
+        "dataset",
+        "identity-provider",
+        "plugin-upload",
+        "second-factor",
+    }
     registered = {collection.purpose for collection in rewriting.collections()}
     assert set(used.values()) == registered, (
         "Register a SealedCollection (governance.keys.rewriting.register) for every purpose, "
