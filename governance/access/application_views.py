@@ -18,7 +18,7 @@ from governance.access.decisions import decide, require
 from governance.access.models import Application
 from governance.access.requests import principal_of
 from governance.access.scopes import SCOPES
-from governance.access.services import create_application, disable_application
+from governance.access.services import create_application, disable_application, set_require_dpop
 from governance.principals import Principal, Role
 
 PARTNER_SCOPES = ("plugins:read", "plugins:write")
@@ -96,4 +96,20 @@ def disable(request: HttpRequest, application_id: UUID) -> HttpResponse:
         reason=request.POST.get("reason", ""),
     )
     messages.success(request, _("“%(name)s” can no longer get or use tokens.") % {"name": application.name})
+    return HttpResponseRedirect(reverse("applications"))
+
+
+@require_POST
+def require_dpop(request: HttpRequest, application_id: UUID) -> HttpResponse:
+    """Give a client tokens that are bound to a key only, or both kinds again."""
+    required = request.POST.get("required") == "yes"
+    application = set_require_dpop(
+        principal=principal_of(request), application_id=application_id, required=required
+    )
+    said = (
+        _("“%(name)s” gets tokens only with a proof of its key; its other tokens have ended.")
+        if required
+        else _("“%(name)s” may get tokens without a proof again.")
+    )
+    messages.success(request, said % {"name": application.name})
     return HttpResponseRedirect(reverse("applications"))

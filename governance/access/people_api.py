@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -15,10 +16,11 @@ from rest_framework.response import Response
 from governance.access import services
 from governance.access.requests import principal_of
 from governance.access.selectors import visible_people
-from governance.errors import NotFound
+from governance.errors import InvalidInput, NotFound
 from governance.principals import Role
 from governance.tenants.models import Membership, Tenant, User
 
+NEW_KINDS = [choice for choice in Tenant.Kind.choices if choice[0] != Tenant.Kind.PLATFORM]
 GIVEN_ROLES = sorted(role.value for role in Role if role is not Role.SYSTEM)
 
 
@@ -37,12 +39,21 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
         read_only_fields = fields
 
 
+class NewTenantSerializer(serializers.Serializer[Any]):
+    """A new isolation domain. The platform itself is one already, and the only one of its kind."""
+
+    slug = serializers.SlugField(max_length=63, help_text="Its short name, unique on the platform.")
+    name = serializers.CharField(max_length=200)
+    kind = serializers.ChoiceField(choices=NEW_KINDS)
+
+
 class TenantViewSet(viewsets.ReadOnlyModelViewSet[Tenant]):
     """One's own tenant; every one for platform roles."""
 
     decisions = {
         "list": "tenants.tenant.view",
         "retrieve": "tenants.tenant.view",
+        "create": "tenants.tenant.manage",
         "suspend": "tenants.tenant.manage",
         "resume": "tenants.tenant.manage",
     }
@@ -56,6 +67,14 @@ class TenantViewSet(viewsets.ReadOnlyModelViewSet[Tenant]):
         if principal.platform:
             return rows
         return rows.filter(pk=principal.tenant_id) if principal.tenant_id else rows.none()
+
+    @extend_schema(request=NewTenantSerializer, responses={201: TenantSerializer})
+    def create(self, request: Request) -> Response:
+        """Make a tenant. It has nobody yet: make its first administrator next."""
+        given = NewTenantSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        made = services.create_tenant(principal=principal_of(request), **given.validated_data)
+        return Response(TenantSerializer(made).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=AccountReasonSerializer, responses=TenantSerializer)
     @action(detail=True, methods=["post"])
@@ -87,12 +106,25 @@ class PersonSerializer(serializers.ModelSerializer[User]):
         read_only_fields = fields
 
 
+class NewPersonSerializer(serializers.Serializer[Any]):
+    """A new account with its first role, in one's own tenant unless another is named."""
+
+    username = serializers.RegexField(
+        r"^[\w.@+-]+$", max_length=150, help_text="A tenant's administrator gets `name@tenant` for `name`."
+    )
+    password = serializers.CharField(max_length=200, write_only=True, trim_whitespace=False)
+    email = serializers.EmailField(required=False, default="", allow_blank=True)
+    role = serializers.ChoiceField(choices=[role for role in GIVEN_ROLES if role != Role.SERVICE.value])
+    tenant = serializers.UUIDField(required=False)
+
+
 class PersonViewSet(viewsets.ReadOnlyModelViewSet[User]):
     """The accounts of one's own tenant; every one for platform roles."""
 
     decisions = {
         "list": "tenants.membership.view",
         "retrieve": "tenants.membership.view",
+        "create": "tenants.membership.manage",
         "disable": "tenants.tenant.manage",
         "enable": "tenants.tenant.manage",
     }
@@ -102,6 +134,21 @@ class PersonViewSet(viewsets.ReadOnlyModelViewSet[User]):
 
     def get_queryset(self) -> QuerySet[User]:
         return visible_people(principal_of(self.request))
+
+    @extend_schema(request=NewPersonSerializer, responses={201: PersonSerializer})
+    def create(self, request: Request) -> Response:
+        """Make an account with a role. The password must pass the site's rules; the person can change it."""
+        given = NewPersonSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = dict(given.validated_data)
+        principal = principal_of(request)
+        role, tenant_id = Role(values.pop("role")), values.pop("tenant", None) or principal.tenant_id
+        if tenant_id is None:
+            raise InvalidInput(_("Say which tenant the person belongs to."))
+        with transaction.atomic():
+            user = services.create_person(principal=principal, **values)
+            services.add_membership(principal=principal, user=user, tenant_id=tenant_id, role=role)
+        return Response(PersonSerializer(user).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=AccountReasonSerializer, responses=PersonSerializer)
     @action(detail=True, methods=["post"])

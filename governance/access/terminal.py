@@ -35,6 +35,16 @@ def person_at_terminal(username: str, tenant: Tenant | None) -> Principal:
     raise InvalidInput(_("The name, the password or the organisation is not right."))
 
 
+def new_password() -> str:
+    """A new password, asked twice at a terminal, else the first line of standard input. Raises InvalidInput."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    first = getpass.getpass("Password: ")
+    if first != getpass.getpass("Again: "):
+        raise InvalidInput("The two passwords differ.")
+    return first
+
+
 def add_person(parser: CommandParser) -> None:
     """The options that say who acts, and in which tenant."""
     parser.add_argument("--as", dest="user", required=True, help="who does it; the password is read")

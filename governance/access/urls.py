@@ -10,6 +10,11 @@ urlpatterns = [
         application_views.disable,
         name="page-application-disable",
     ),
+    path(
+        "applications/<uuid:application_id>/require-dpop/",
+        application_views.require_dpop,
+        name="page-application-require-dpop",
+    ),
     path("devices/", device_views.device_list, name="devices"),
     path("devices/<uuid:device_id>/posture/", device_views.device_posture, name="device-posture"),
     path("devices/<uuid:device_id>/revoke/", device_views.device_revoke, name="device-revoke"),

@@ -285,6 +285,29 @@ class ResetFactorsView(APIView):
         return Response({"removed": removed})
 
 
+class EndedSerializer(serializers.Serializer[Any]):
+    """How many sessions there were."""
+
+    ended = serializers.IntegerField()
+
+
+class EndSessionsView(APIView):
+    """For a lost laptop, or somebody who is to sign in again."""
+
+    decisions = {"post": "identity.session.end"}
+
+    @extend_schema(request=EndSerializer, responses=EndedSerializer, operation_id="identity_end_sessions")
+    def post(self, request: Request, user_id: UUID) -> Response:
+        """End every session of the person that works in one's tenant, within a second."""
+        given = EndSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        principal = principal_of(request)
+        ended = sessions.end_of_person(
+            principal=principal, user_id=user_id, tenant_id=_own(principal), **given.validated_data
+        )
+        return Response({"ended": ended})
+
+
 def _own(principal: Principal) -> UUID:
     assert principal.tenant_id is not None
     return principal.tenant_id

@@ -15,5 +15,10 @@ urlpatterns = [
         api.ResetFactorsView.as_view(),
         name="identity-reset-factors",
     ),
+    path(
+        "identity-people/<uuid:user_id>/end-sessions/",
+        api.EndSessionsView.as_view(),
+        name="identity-end-sessions",
+    ),
     path("", include(router.urls)),
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from governance.access.services import add_membership, create_person
+from governance.access.terminal import new_password
 from governance.audit.services import platform_tenant_id
 from governance.errors import DomainError
 from governance.principals import SYSTEM, Role
@@ -31,8 +30,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        password = _password()
         try:
+            password = new_password()
             with platform_scope(), transaction.atomic():
                 tenant, _created = Tenant.objects.get_or_create(
                     kind=Tenant.Kind.PLATFORM, defaults={"slug": "platform", "name": options["platform_name"]}
@@ -47,12 +46,3 @@ class Command(BaseCommand):
         except DomainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{user.username} administers {tenant.name}.")
-
-
-def _password() -> str:
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
-    first = getpass.getpass("Password: ")
-    if first != getpass.getpass("Again: "):
-        raise CommandError("The two passwords differ.")
-    return first

@@ -164,3 +164,65 @@ def test_a_tenant_and_its_clients_at_the_machine(member, monkeypatch):
     listed = json.loads(run("applications", "--tenant", "harbour", "--json"))
     assert listed == [{"client_id": client_id, "name": "scoring", "require_dpop": True, "active": False}]
     assert reasons("access.application.disable") == {"replaced"}
+
+
+def test_tenants_and_people_are_made_by_rest(org, other_org, platform, browser):
+    root, admin = browser(platform, Role.PLATFORM_ADMIN), browser(org, Role.TENANT_ADMIN)
+    harbour = {"slug": "harbour", "name": "The harbour", "kind": "organisation"}
+    made = post(root, "tenants/", **harbour)
+    assert (made.status_code, made.json()["slug"]) == (201, "harbour")
+    again = post(root, "tenants/", **harbour)
+    assert (again.status_code, again.headers["Content-Type"]) == (409, "application/problem+json")
+    assert "already a tenant" in again.json()["detail"]
+    for wrong in ({"kind": "platform"}, {"slug": "two words"}, {"name": ""}):
+        refused = post(root, "tenants/", **(harbour | {"slug": "quay"} | wrong))
+        assert refused.status_code == 400
+        assert refused.json()["errors"][0]["pointer"] == f"/{next(iter(wrong))}"
+    assert post(admin, "tenants/", **(harbour | {"slug": "mine"})).status_code == 403
+
+    first = {"username": "hanna", "password": PASSWORD, "role": "tenant_admin", "tenant": made.json()["id"]}
+    hanna = post(root, "people/", **first)
+    assert (hanna.status_code, hanna.json()["username"]) == (201, "hanna")
+    assert "password" not in hanna.json()
+    with platform_scope(), transaction.atomic():
+        held = Membership.objects.get(user_id=hanna.json()["id"])
+        assert (held.tenant.slug, held.role) == ("harbour", "tenant_admin")
+        assert check_password(PASSWORD, held.user.password)
+
+    dana = post(admin, "people/", username="dana", password=PASSWORD, role="developer")
+    assert (dana.status_code, dana.json()["username"]) == (201, "dana@bank")
+    assert "dana@bank" in {row["username"] for row in admin.get("/api/v1/people/").json()["results"]}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"password": "12345"}, 400),
+        ({"role": "service"}, 400),
+        ({"role": "reviewer"}, 400),
+        ({"username": "a b"}, 400),
+        ({"email": "nobody"}, 400),
+        ({"tenant": "other"}, 403),
+    ],
+)
+def test_a_person_who_cannot_be_made_is_not_half_made(wrong, status, org, other_org, browser):
+    admin = browser(org, Role.TENANT_ADMIN)
+    if "tenant" in wrong:
+        wrong = {"tenant": str(other_org.pk)}
+    body = {"username": "dana", "password": PASSWORD, "role": "developer"} | wrong
+    answer = post(admin, "people/", **body)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert not User.objects.filter(username__startswith="dana").exists()
+    assert post(browser(org, Role.DEVELOPER), "people/", **body).status_code in (400, 403)
+
+
+def test_an_account_is_made_at_the_machine(org, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO("12345\n"))
+    with pytest.raises(CommandError, match="too weak"):
+        run("add-account", "anna", "developer", "--tenant", "bank")
+    monkeypatch.setattr("sys.stdin", StringIO(f"{PASSWORD}\n"))
+    with pytest.raises(CommandError, match="does not exist in a tenant of this kind"):
+        run("add-account", "anna", "reviewer", "--tenant", "bank")
+    monkeypatch.setattr("sys.stdin", StringIO(f"{PASSWORD}\n"))
+    assert run("add-account", "anna", "developer", "--tenant", "bank") == "anna is developer in bank.\n"
+    assert roles_of(User.objects.get(username="anna")) == {"developer"}

@@ -83,6 +83,16 @@ class TestRest:
         assert send(admin, "post", f"user-sessions/{theirs['id']}/end/", {}).status_code == 204
         assert anna.client.get("/console/").status_code == 302
 
+    def test_all_sessions_of_a_person_are_ended(self, org, other_org, person):
+        anna, admin = person(org, Role.DEVELOPER), person(org, Role.TENANT_ADMIN).client
+        assert anna.client.get("/console/").status_code == 200
+        path = f"identity-people/{anna.user.pk}/end-sessions/"
+        stranger = person(other_org, Role.TENANT_ADMIN).client
+        assert send(stranger, "post", path, {"reason": "x"}).status_code == 404
+        assert send(anna.client, "post", path, {"reason": "x"}).status_code == 403
+        assert send(admin, "post", path, {"reason": "laptop lost"}).json() == {"ended": 1}
+        assert anna.client.get("/console/").status_code == 302
+
     def test_second_factors_are_taken_away(self, org, person):
         anna, admin = person(org, Role.DEVELOPER), person(org, Role.TENANT_ADMIN).client
         anna.set_up_app()

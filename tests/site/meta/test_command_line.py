@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
-import inspect
-import pkgutil
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import click
 import pytest
 
-import governance
 from openclaw_site.cli import main
+from tests.site.meta.acts import acts, used
 from tests.site.meta.product import CHECKOUT, sources
 
-FACES = ("views", "api", "admin", "management", "migrations")
 BROWSER = "needs a browser: a person's own factor or session is shown or made there"
 INSIDE = "no act of its own: services call it as a part of theirs"
 MODULE = "an area's module says it about its own thing, with the bytes in hand; nobody types it"
@@ -69,48 +62,6 @@ OVER_REST = {
     "governance.policies.services.withdraw": "policies withdraw",
     "governance.policies.what_if.what_if": "policies what-if",
 }
-
-
-def is_face(name: str) -> bool:
-    return any(part in FACES or part.endswith(("_views", "_api")) for part in name.split("."))
-
-
-def full_name(found: object) -> str:
-    return f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"
-
-
-@cache
-def acts() -> frozenset[str]:
-    """Every public function that does something in somebody's name: it takes `principal` as a keyword."""
-    found = set()
-    for module in pkgutil.walk_packages(governance.__path__, "governance."):
-        if is_face(module.name):
-            continue
-        for name, member in vars(importlib.import_module(module.name)).items():
-            if name.startswith("_") or not inspect.isfunction(member):
-                continue
-            given = inspect.signature(member).parameters.get("principal")
-            if given is not None and given.kind is given.KEYWORD_ONLY:
-                found.add(full_name(member))
-    return frozenset(name for name in found if name.startswith("governance.") and not is_face(name))
-
-
-def used(path: Path) -> Iterator[str]:
-    """The full names of the functions that a file of a command names."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported: dict[str, object] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("governance"):
-            module = importlib.import_module(node.module)
-            for alias in node.names:
-                if not hasattr(module, alias.name):
-                    importlib.import_module(f"{node.module}.{alias.name}")
-                imported[alias.asname or alias.name] = getattr(module, alias.name)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in imported:
-            yield full_name(imported[node.id])
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            yield full_name(getattr(imported.get(node.value.id), node.attr, None))
 
 
 @cache

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.db import transaction
+from oauth2_provider.models import AccessToken
 
 from governance.access.models import Application
 from governance.principals import Role
@@ -66,3 +67,24 @@ def test_another_tenants_clients_are_out_of_reach(org, other_org, sign_in):
     stranger = sign_in(other_org, Role.TENANT_ADMIN).client
     assert "invoices" not in stranger.get("/applications/").content.decode()
     assert stranger.post(f"/applications/{application.pk}/disable/").status_code in (403, 404)
+
+
+def test_bound_tokens_are_required_and_no_longer_with_a_button(org, other_org, sign_in):
+    person = sign_in(org, Role.TENANT_ADMIN)
+    _page, found = make(person.client, name="invoices", scopes=["models:infer"])
+    application = stored(found["client-id"])
+    bearer_token(application, found["client-secret"])
+    path = f"/applications/{application.pk}/require-dpop/"
+    assert path in person.client.get("/applications/").content.decode()
+    answer = person.client.post(path, {"required": "yes"}, follow=True)
+    assert "only with a proof of its key" in answer.content.decode()
+    assert stored(found["client-id"]).require_dpop
+    with platform_scope(), transaction.atomic():
+        assert not AccessToken.objects.filter(application=application).exists()
+    assert "Allow unbound tokens" in person.client.get("/applications/").content.decode()
+    for stranger in (sign_in(other_org, Role.TENANT_ADMIN), sign_in(org, Role.DEVELOPER)):
+        assert stranger.client.post(path, {"required": "no"}).status_code in (403, 404)
+    assert stored(found["client-id"]).require_dpop
+    person.client.post(path, {"required": "no"})
+    assert not stored(found["client-id"]).require_dpop
+    assert bearer_token(stored(found["client-id"]), found["client-secret"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from governance.access import services
 from governance.access.decisions import require
 from governance.access.models import Application
-from governance.access.terminal import add_person, person_at_terminal
+from governance.access.terminal import add_person, new_password, person_at_terminal
 from governance.errors import DomainError, InvalidInput, NotFound
 from governance.principals import SYSTEM, Role
 from governance.tenants.context import platform_scope
@@ -56,6 +57,14 @@ class Command(BaseCommand):
             if name == "take":
                 command.add_argument("--reason", required=True)
 
+        account = commands.add_parser(
+            "add-account",
+            help="An account with its first role; the password is read, not given as an option.",
+        )
+        account.add_argument("account", help="the user name")
+        account.add_argument("role", choices=[role for role in ROLES if role != Role.SERVICE.value])
+        account.add_argument("--email", default="")
+        account.add_argument("--tenant", required=True, help="the tenant's short name")
         made = commands.add_parser("add-tenant", help="A new isolation domain.")
         made.add_argument("tenant", help="its short name")
         made.add_argument("name")
@@ -85,6 +94,8 @@ class Command(BaseCommand):
         try:
             with platform_scope(), transaction.atomic():
                 getattr(self, "_" + options["what"].replace("-", "_"))(options)
+        except ValidationError as error:
+            raise CommandError("The password is too weak: " + " ".join(error.messages)) from error
         except DomainError as error:
             raise CommandError(str(error)) from error
 
@@ -147,6 +158,14 @@ class Command(BaseCommand):
             raise NotFound(f"{user.username} is not {options['role']} in {tenant.slug}.")
         services.remove_membership(principal=SYSTEM, membership_id=held.pk, reason=self._reason(options))
         self.stdout.write(f"{user.username} is no longer {options['role']} in {tenant.slug}.")
+
+    def _add_account(self, options: dict[str, Any]) -> None:
+        tenant = self._tenant(options)
+        user = services.create_person(
+            principal=SYSTEM, username=options["account"], password=new_password(), email=options["email"]
+        )
+        services.add_membership(principal=SYSTEM, user=user, tenant_id=tenant.id, role=Role(options["role"]))
+        self.stdout.write(f"{user.username} is {options['role']} in {tenant.slug}.")
 
     def _add_tenant(self, options: dict[str, Any]) -> None:
         made = services.create_tenant(
