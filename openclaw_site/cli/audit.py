@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from openclaw_site.cli.manage import run_django
@@ -24,17 +22,12 @@ def _options(**values: str | bool | None) -> list[str]:
     return given
 
 
-def _absolute(path: str | None) -> str | None:
-    # The command runs in the checkout, not where it was called.
-    return str(Path(path).absolute()) if path else None
-
-
 @audit.command()
 @click.option("--tenant", help="Short name of one tenant; without it, every chain.")
 @click.option("--against", type=click.Path(exists=True, dir_okay=False), help="A file of kept signed heads.")
 def verify(tenant: str | None, against: str | None) -> None:
     """Recompute every hash chain; exit 1 and say where one was changed, shortened, extended or reordered."""
-    raise SystemExit(run_django("audit_verify", *_options(tenant=tenant, against=_absolute(against))))
+    raise SystemExit(run_django("audit_verify", *_options(tenant=tenant, against=against)))
 
 
 @audit.command()
@@ -68,7 +61,7 @@ def export(
     **filters: str | None,
 ) -> None:
     """Write entries as CSV or JSON lines, newest first; every filter narrows them."""
-    options = _options(tenant=tenant, format=form, output=_absolute(output), **filters)
+    options = _options(tenant=tenant, format=form, output=output, **filters)
     raise SystemExit(run_django("audit_export", *options, *_options(**{"from": since, "to": until})))
 
 

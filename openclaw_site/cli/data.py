@@ -92,8 +92,7 @@ def erase(reference: str, subject: bool, tenant: str, reason: str) -> None:
 def replay_day(day: str, pool_file: str | None, tenant: str, as_json: bool) -> None:
     """Decide a recorded day's placements again: what would have run where."""
     given = [f"--date={day}"] if day else []
-    # The command runs in the checkout, not where it was called.
-    given += [f"--pool-file={Path(pool_file).absolute()}"] if pool_file else []
+    given += [f"--pool-file={pool_file}"] if pool_file else []
     _run("replay-day", *given, tenant=tenant, as_json=as_json)
 
 
@@ -110,8 +109,7 @@ def act(arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def upload(name: str, file: Path, arguments: tuple[str, ...]) -> None:
     """Keep FILE as the dataset NAME, sealed; further options as `act upload --help` lists them."""
-    # The command runs in the checkout, not where it was called.
-    raise SystemExit(run_django("data_act", "upload", name, str(file.absolute()), *arguments))
+    raise SystemExit(run_django("data_act", "upload", name, str(file), *arguments))
 
 
 def _passed_on(step: str, told: str) -> click.Command:

@@ -51,7 +51,7 @@ def evaluate(
 @click.argument("file", type=FILE)
 def check(kind: str, file: Path) -> None:
     """Say whether a document would be accepted as evidence, and what is wrong with it."""
-    raise SystemExit(run_django("ethics_check", kind, str(file.absolute())))
+    raise SystemExit(run_django("ethics_check", kind, str(file)))
 
 
 @ethics.command()
@@ -66,7 +66,7 @@ def status() -> None:
 @click.option("--out", required=True, type=OUT, help="A file that ends in .zip, .json or .pdf.")
 def bundle(object_id: str, kind: str, out: Path) -> None:
     """Write everything known about a model version; the ZIP is signed."""
-    raise SystemExit(run_django("ethics_bundle", kind, object_id, str(out.absolute())))
+    raise SystemExit(run_django("ethics_bundle", kind, object_id, str(out)))
 
 
 @ethics.command()
@@ -93,7 +93,7 @@ def act(arguments: tuple[str, ...]) -> None:
 def verify_bundle(file: Path, key_file: Path | None) -> None:
     """Check that a bundle's files are exactly those that were signed; exit 1 and say why when they are not."""
     if key_file is None:
-        raise SystemExit(run_django("ethics_verify_bundle", str(file.absolute())))
+        raise SystemExit(run_django("ethics_verify_bundle", str(file)))
     from governance.ethics.bundles.signing import NotGenuine, read_key, verify_archive
 
     try:

@@ -46,7 +46,7 @@ def add(
 ) -> None:
     """Believe a transmitter; prints the address that it delivers to."""
     options = [f"--tenant={tenant}", f"--issuer={issuer}", f"--audience={audience}"]
-    options.append(f"--jwks={jwks.absolute()}" if jwks else f"--jwks-url={jwks_url}")
+    options.append(f"--jwks={jwks}" if jwks else f"--jwks-url={jwks_url}")
     if internal_network:
         options.append("--internal-network")
     raise SystemExit(run_django("events", "add", name, *options))

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from openclaw_site.config import CHECKOUT, load
+from openclaw_site.config import load
 from openclaw_site.runner.services import available_services, site_environment
 
 
@@ -28,13 +28,13 @@ def manage(arguments: tuple[str, ...]) -> None:
 def run_django(*arguments: str, owner: bool = False) -> int:
     """Run one Django command in this terminal; returns its exit status.
 
-    It uses the services of the running site, or starts the embedded ones for as long as it runs.
+    It uses the services of the running site, or starts the embedded ones for as long as it runs. It runs where the
+    person stands, so that the files that they name are theirs, and takes no code from there (`-P`).
     """
     config = load()
     with available_services(config) as addresses:
         return subprocess.run(
-            [sys.executable, "-m", "django", *arguments],
+            [sys.executable, "-P", "-m", "django", *arguments],
             env=site_environment(config, addresses, owner=owner),
-            cwd=CHECKOUT,
             check=False,
         ).returncode
