@@ -70,6 +70,17 @@ def _objection(cause: Cause) -> Answer:
     with row_scope(RowScope(found.tenant_id, found.platform)), transaction.atomic():
         decision = decide(found, cause.action, target, tenant_id=cause.tenant_id)
     if decision.allow:
+        since = (
+            [duty for duty in decision.obligations if duty not in cause.duties]
+            if cause.duties is not None
+            else []
+        )
+        if since:
+            unmet = _(
+                "A condition that this work cannot fulfil has come into force since it was admitted: %(duties)s. "
+                "Ask for the work again."
+            )
+            return unmet % {"duties": ", ".join(since)}, min(until, decision.valid_until)
         return "", min(until, decision.valid_until)
     refused = _("Who asked for this work may no longer do it: %(reason)s.") % {
         "reason": "; ".join(decision.reasons).rstrip(".")

@@ -29,7 +29,11 @@ class Revoked(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Who has work done, and (`action` on `target`) which right it rests on; without one, being somebody is enough."""
+    """Who has work done, and (`action` on `target`) which right it rests on; without one, being somebody is enough.
+
+    `duties` are the obligations under which the work was admitted and which it fulfils: one that has come into force
+    since ends it, for nobody would fulfil that. Without them (None) the work is not asked about any.
+    """
 
     kind: Kind
     id: str
@@ -40,6 +44,7 @@ class Cause:
     action: str = ""
     target_type: str = ""
     target_id: str = ""
+    duties: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, principal: Principal, action: str = "", target: ObjectRef | None = None) -> Cause:
@@ -73,8 +78,9 @@ class Cause:
         for name in ("tenant_id", "accountable_user_id"):
             if name in given:
                 given[name] = UUID(given[name])
-        if given.get("scopes") is not None:
-            given["scopes"] = tuple(given["scopes"])
+        for name in ("scopes", "duties"):
+            if given.get(name) is not None:
+                given[name] = tuple(given[name])
         return cls(**given)
 
 
