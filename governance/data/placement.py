@@ -11,8 +11,9 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import decide
+from governance.access.facts import facts_of
 from governance.access.services import record_refusal
-from governance.audit.services import platform_tenant_id, record
+from governance.audit.services import platform_tenant_id, record, record_read
 from governance.data.labels import Limits
 from governance.data.placement_log import Placed, log
 from governance.data.pools import HOME, Pool, bursts, pools_for
@@ -214,9 +215,9 @@ class Placer:
     def queue_for(self, work: QueuedWork) -> str:
         """The queue of the pool that may run it."""
         asked = _of(work)
-        if work.workload in bursts():
-            return burst(asked, queue_length(work.workload)).queue
-        return place(asked).queue
+        found = burst(asked, queue_length(work.workload)) if work.workload in bursts() else place(asked)
+        _keep_moved(asked, found.pool)
+        return found.queue
 
     def admit(self, work: QueuedWork, pool: str, arguments: Mapping[str, Any]) -> Admission:
         """Run it if this worker's pool may; else send it to one that may; else end its job and keep the refusal."""
@@ -231,12 +232,33 @@ class Placer:
                     return Admission(runs=True)
                 elsewhere = place(asked)
             _keep_sent_on(asked, pool, step, elsewhere)
+            _keep_moved(asked, elsewhere.pool)
         except PlacementRefused as refusal:
             record_refusal(refusal)
             if ending := _endings.get(work.task):
                 ending(arguments, refusal)
             return Admission(runs=False)
         return Admission(runs=False, queue=elsewhere.queue)
+
+
+def _keep_moved(work: Work, pool: Pool) -> None:
+    """Keep in the audit log which restricted data leaves the home pool, and for where.
+
+    A place is asked for more often than anything moves, and at home nothing does: so this is said here, where work is
+    sent, and not for every yes to the action. Whoever then reads the content there is asked for that as anywhere.
+    """
+    if pool.name == HOME_POOL or not work.assets:
+        return
+    with tenant_context(work.tenant_id) if work.tenant_id else platform_scope(), transaction.atomic():
+        for asset in work.assets:
+            record_read(
+                principal=replace(SYSTEM, tenant_id=work.tenant_id),
+                action="data.asset.move",
+                target=asset,
+                label=str(facts_of(asset, work.tenant_id).get("label", "")),
+                tenant_id=work.tenant_id or platform_tenant_id(),
+                details={"pool": pool.name, "region": pool.region, "task": work.task, "decision": ACTION},
+            )
 
 
 def _keep_sent_on(work: Work, pool: str, step: Step | None, elsewhere: Placement) -> None:
