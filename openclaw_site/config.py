@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,18 +43,21 @@ class S3Config:
     endpoint: str = ""
     region: str = ""
     credentials_file: Path | None = None
+    credentials_name: str = "OPENCLAW_S3_CREDENTIALS_FILE"
 
     @property
     def options(self) -> dict[str, Any]:
         """As django-storages spells it; without a credentials file boto's own places are asked, e.g. a role."""
-        options: dict[str, Any] = {"bucket_name": self.bucket, "region_name": self.region or None}
+        options: dict[str, Any] = {"region_name": self.region or None}
+        if self.bucket:
+            options["bucket_name"] = self.bucket
         if self.endpoint:
             options |= {"endpoint_url": self.endpoint, "addressing_style": "path"}
         if self.credentials_file:
             lines = self.credentials_file.read_text(encoding="utf-8").split()
             if len(lines) != 2:
                 raise ConfigError(
-                    "OPENCLAW_S3_CREDENTIALS_FILE must hold the access key's id and the secret, one in each line."
+                    f"{self.credentials_name} must hold the access key's id and the secret, one in each line."
                 )
             options |= {"access_key": lines[0], "secret_key": lines[1]}
         return options
@@ -100,6 +104,8 @@ class Config:
     pkcs11: Pkcs11Config | None = None
     storage: str = "local"
     s3: S3Config | None = None
+    data_buckets: tuple[tuple[str, str, str], ...] = ()
+    data_s3: S3Config | None = None
     serving: ServingConfig = field(default_factory=ServingConfig)
     ci: bool = False
 
@@ -136,6 +142,8 @@ class Config:
             pkcs11=_pkcs11(environ),
             storage=_choice(environ, "OPENCLAW_STORAGE", "local", "s3"),
             s3=_s3(environ),
+            data_buckets=_data_buckets(environ),
+            data_s3=_data_s3(environ),
             serving=_serving(environ),
             ci=environ.get("CI", "").lower() in ("1", "true"),
         )
@@ -314,6 +322,33 @@ def _s3(environ: Mapping[str, str]) -> S3Config | None:
         endpoint=environ.get("OPENCLAW_S3_ENDPOINT", ""),
         region=environ.get("OPENCLAW_S3_REGION", ""),
         credentials_file=_file(environ, "OPENCLAW_S3_CREDENTIALS_FILE"),
+    )
+
+
+def _data_buckets(environ: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """Whose datasets may lie where: the tenant's short name, a bucket, and a prefix that ends in a slash."""
+    lent = []
+    for word in _words(environ, "OPENCLAW_DATA_BUCKETS"):
+        found = re.fullmatch(r"([a-z0-9-]+)=([a-z0-9][a-z0-9.-]{2,62})(?:/(\S*))?", word)
+        if found is None:
+            raise ConfigError(
+                f"OPENCLAW_DATA_BUCKETS: {word!r} is not of the form tenant=bucket or tenant=bucket/prefix."
+            )
+        tenant, bucket, prefix = found.groups(default="")
+        lent.append((tenant, bucket, f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""))
+    return tuple(lent)
+
+
+def _data_s3(environ: Mapping[str, str]) -> S3Config | None:
+    """The service that holds those buckets; its credentials are its own, and need to read only."""
+    if not environ.get("OPENCLAW_DATA_BUCKETS", ""):
+        return None
+    return S3Config(
+        bucket="",
+        endpoint=environ.get("OPENCLAW_DATA_S3_ENDPOINT", ""),
+        region=environ.get("OPENCLAW_DATA_S3_REGION", ""),
+        credentials_file=_file(environ, "OPENCLAW_DATA_S3_CREDENTIALS_FILE"),
+        credentials_name="OPENCLAW_DATA_S3_CREDENTIALS_FILE",
     )
 
 

@@ -367,6 +367,10 @@ STORAGES = {
     else {"BACKEND": "governance.keys.places.LocalPlace", "OPTIONS": {"location": OPENCLAW_VAR / "objects"}},
 }
 
+# Which buckets datasets may lie in, and whose (`governance.data.outside`); none without configuration.
+OPENCLAW_DATA_BUCKETS: tuple[tuple[str, str, str], ...] = CONFIG.data_buckets
+OPENCLAW_DATA_S3: dict[str, Any] = CONFIG.data_s3.options if CONFIG.data_s3 else {}
+
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [CHECKOUT / "locale"]

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import require, require_obligations
@@ -19,6 +20,7 @@ from governance.access.rest import ensure_size
 from governance.audit.services import record
 from governance.data.erasers import when_committed
 from governance.data.models import Asset, Dataset
+from governance.data.outside import open_object, require_lent
 from governance.data.pools import pool_at
 from governance.data.residence import ensure_may_lie_here
 from governance.data.services import register_asset
@@ -141,29 +143,77 @@ def open_dataset(*, principal: Principal, dataset_id: UUID, purpose: str = "") -
 
     The caller reads it within the transaction's row scope and closes it.
     """
-    dataset = Dataset.objects.select_related("asset").filter(pk=dataset_id).first()
+    dataset = _readable(Dataset.objects.all(), principal, dataset_id, purpose)
+    content = _content(dataset)
+    if content is None:
+        raise _not_kept(dataset)
+    _record_reading(principal, dataset, purpose)
+    return content
+
+
+def lend_dataset(*, principal: Principal, dataset_id: UUID, purpose: str = "") -> Dataset:
+    """Let work of the house read a dataset in the principal's name, by `content_of` later and perhaps elsewhere.
+
+    What it takes and what is kept about it is as with `open_dataset`. Of the principal's own tenant alone, also for the
+    platform. An object in a bucket needs a digest, so that the work reads what was registered. Raises NotFound for what
+    is erased, InvalidInput for what lies where this site may not read.
+    """
+    own = Dataset.objects.filter(tenant_id=principal.tenant_id)
+    dataset = _readable(own, principal, dataset_id, purpose)
+    if dataset.asset.erased_at:
+        raise _not_kept(dataset)
+    if dataset.kind == Dataset.Kind.REFERENCE:
+        require_lent(dataset.location, dataset.tenant.slug)
+        if not dataset.digest:
+            raise InvalidInput(
+                _("“%(name)s” was registered without a digest.") % {"name": dataset.name},
+                hint=_("Register it again with the SHA-256 of its content."),
+            )
+    _record_reading(principal, dataset, purpose)
+    return dataset
+
+
+def content_of(dataset: Dataset) -> BinaryIO:
+    """What a lent dataset holds, opened; the caller compares its digest.
+
+    Raises FileNotFoundError or Unreadable for what is gone, InvalidInput where its bucket is no longer lent, Unavailable,
+    and the errors of sealed files.
+    """
+    if dataset.kind == Dataset.Kind.REFERENCE:
+        return open_object(dataset.location, dataset.tenant.slug)
+    content = _content(dataset)
+    if content is None:
+        raise FileNotFoundError(_("The content of “%(name)s” is not kept here.") % {"name": dataset.name})
+    return content
+
+
+def _readable(rows: QuerySet[Dataset], principal: Principal, dataset_id: UUID, purpose: str) -> Dataset:
+    dataset = rows.select_related("asset", "tenant").filter(pk=dataset_id).first()
     if dataset is None:
         raise NotFound(_("There is no such dataset."))
-    target = ObjectRef.of(dataset, digest=dataset.digest)
     decision = require(
         principal,
         "data.dataset.read",
-        target,
+        ObjectRef.of(dataset, digest=dataset.digest),
         tenant_id=dataset.tenant_id,
         context={"purpose": purpose} if purpose else None,
     )
     require_obligations(decision, fulfilled=frozenset({f"purpose:{purpose}"} if purpose else ()))
-    content = _content(dataset)
-    if content is None:
-        raise NotFound(_("The content of “%(name)s” is not kept here.") % {"name": dataset.name})
+    return dataset
+
+
+def _record_reading(principal: Principal, dataset: Dataset, purpose: str) -> None:
     record(
         principal=principal,
         action="data.dataset.read",
-        target=target,
+        target=ObjectRef.of(dataset, digest=dataset.digest),
         tenant_id=dataset.tenant_id,
         details={"label": dataset.asset.label, "purpose": purpose},
     )
-    return content
+
+
+def _not_kept(dataset: Dataset) -> NotFound:
+    return NotFound(_("The content of “%(name)s” is not kept here.") % {"name": dataset.name})
 
 
 def _content(dataset: Dataset) -> BinaryIO | None:

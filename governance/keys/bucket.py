@@ -125,6 +125,14 @@ class BucketPlace(S3Storage):
             return bytes(answer["Body"].read())
 
 
+def refused(error: Unavailable) -> bool:
+    """Whether the service answered, and said no: asking again will not help."""
+    cause = error.__cause__
+    if not isinstance(cause, ClientError):
+        return False
+    return cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (400, 401, 403)
+
+
 def _parts(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes in parts of PART_BYTES; the last may be shorter."""
     waiting = bytearray()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from governance.data.models import Dataset
 from governance.tenants.models import TenantModel
 from inference.registry.models import ModelVersion
 from inference.rollouts.models import Endpoint
 
 
 class BatchJob(TenantModel):
-    """A prediction for every row of an uploaded file, by one version that is pinned when the job is made."""
+    """A prediction for every row of a file or a dataset, by one version that is pinned when the job is made."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("queued")
@@ -37,6 +38,15 @@ class BatchJob(TenantModel):
         ModelVersion, on_delete=models.PROTECT, related_name="batch_jobs", verbose_name=_("model version")
     )
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.QUEUED)
+    dataset = models.ForeignKey(
+        Dataset,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=_("dataset"),
+        help_text=_("Where its input comes from; empty: it was uploaded."),
+    )
     filename = models.CharField(_("file"), max_length=200)
     format = models.CharField(_("format"), max_length=7, choices=Format.choices)
     result_format = models.CharField(
@@ -69,6 +79,12 @@ class BatchJob(TenantModel):
         _("last sent"),
         auto_now_add=True,
         help_text=_("When its planning or joining was last given to Celery."),
+    )
+    plan_attempts = models.PositiveSmallIntegerField(_("attempts to plan"), default=0)
+    planned_until = models.DateTimeField(
+        _("in planning until"),
+        null=True,
+        help_text=_("As long as a worker says that it reads the file."),
     )
 
     class Meta:

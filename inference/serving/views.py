@@ -1,4 +1,4 @@
-"""The console's pages about batch predictions: the jobs, a new one from a file, and live progress."""
+"""The console's pages about batch predictions: the jobs, a new one from a file or a dataset, and live progress."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.data.models import Label
+from governance.data.selectors import lendable_datasets
 from governance.data.words import SUBJECT_NAMES
-from governance.errors import AccessDenied, DomainError, InvalidInput
+from governance.errors import AccessDenied, DomainError, InvalidInput, NotFound
+from governance.ethics.use import Use
 from inference.rollouts.selectors import visible_endpoints
 from inference.serving.batch.pausing import pause_batch_job, resume_batch_job
 from inference.serving.batch.selectors import job_for, stopping, visible_jobs
@@ -61,6 +63,9 @@ def jobs(request: HttpRequest) -> HttpResponse:
         context = {
             "rows": [_row(job) for job in visible_jobs(principal).order_by("-id")[:SHOWN]],
             "endpoints": visible_endpoints(principal).order_by("name"),
+            "datasets": lendable_datasets(principal).order_by("name")
+            if decide(principal, "data.asset.view").allow
+            else (),
             "limit": settings.BATCH_UPLOAD_MAX_BYTES,
             "labels": Label.choices,
             "subjects": SUBJECT_NAMES,
@@ -73,18 +78,35 @@ def jobs(request: HttpRequest) -> HttpResponse:
 
 def _create(request: HttpRequest) -> BatchJob:
     file = request.FILES.get("file")
-    if file is None:
-        raise InvalidInput(_("Choose a file first."))
+    dataset = _dataset_id(request.POST.get("dataset", ""))
+    if file is None and dataset is None:
+        raise InvalidInput(_("Choose a file or a dataset first."))
     return create_batch_job(
         principal=principal_of(request),
         endpoint_name=request.POST.get("endpoint", ""),
-        filename=file.name or "",
-        chunks=file.chunks(),
-        label=request.POST.get("label", "internal"),
+        filename=(file.name or "") if file else "",
+        chunks=file.chunks() if file else (),
+        dataset_id=dataset,
+        use=_use(request.POST.get("purpose", "")),
+        label=request.POST.get("label", ""),
         subjects=request.POST.getlist("subjects"),
         region=request.POST.get("region", "").strip(),
         result_format=request.POST.get("result_format", BatchJob.ResultFormat.JSONL),
     )
+
+
+def _dataset_id(text: str) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise NotFound(_("There is no such dataset.")) from None
+
+
+def _use(purpose: str) -> Use:
+    try:
+        return Use.parse(purpose, "")
+    except ValueError:
+        raise InvalidInput(_("A purpose has lower-case letters, digits and single hyphens.")) from None
 
 
 def _row(job: BatchJob) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""REST: batch predictions over an uploaded file."""
+"""REST: batch predictions over an uploaded file or a registered dataset."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
     class Meta:
         model = BatchJob
         fields = [
-            "id", "state", "endpoint", "version", "filename", "format", "result_format", "input_sha256", "input_bytes",
+            "id", "state", "endpoint", "version", "dataset", "filename", "format", "result_format", "input_sha256", "input_bytes",
             "row_count", "rows_ok", "rows_bad", "result_sha256", "result_bytes", "error", "created_by_label",
             "created_at", "started_at", "paused_at", "finished_at", "progress",
         ]  # fmt: skip
@@ -72,13 +72,19 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
 
 
 class NewBatchJobSerializer(serializers.Serializer[Any]):
-    """A file of rows and the endpoint that predicts them. Without a version the split chooses one for the whole job."""
+    """A file of rows, or a dataset, and the endpoint that predicts them. Without a version the split chooses one for the whole job."""
 
     endpoint = serializers.CharField(max_length=64)
     version = serializers.CharField(max_length=64, required=False, default="", allow_blank=True)
-    file = serializers.FileField(help_text=".jsonl, .csv with a header, or .parquet")
+    file = serializers.FileField(required=False, help_text=".jsonl, .csv with a header, or .parquet")
+    dataset = serializers.UUIDField(
+        required=False, help_text="Instead of a file: a dataset that is kept here or lies in a lent bucket."
+    )
     label = serializers.ChoiceField(  # type: ignore[assignment]
-        choices=Label.choices, default="internal", help_text="How confidential the file is."
+        choices=Label.choices,
+        default="",
+        allow_blank=True,
+        help_text="How confidential the file is: internal, if nothing is said. A dataset's own label always holds.",
     )
     subjects = serializers.MultipleChoiceField(choices=SUBJECTS, default=set, help_text="What it is about.")
     region = serializers.CharField(
@@ -104,21 +110,22 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         return with_progress(visible_jobs(principal_of(self.request)))
 
     @extend_schema(
-        request={"multipart/form-data": NewBatchJobSerializer},
+        request={"multipart/form-data": NewBatchJobSerializer, "application/json": NewBatchJobSerializer},
         responses={201: BatchJobSerializer},
         parameters=[IDEMPOTENCY_KEY],
     )
     def create(self, request: Request) -> Response:
-        """Queue a prediction of every row of a file."""
+        """Queue a prediction of every row of a file or a dataset."""
         given = NewBatchJobSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        file = given.validated_data["file"]
+        file = given.validated_data.get("file")
         job = create_batch_job(
             principal=principal_of(request),
             endpoint_name=given.validated_data["endpoint"],
             version=given.validated_data["version"],
-            filename=file.name,
-            chunks=file.chunks(),
+            filename=(file.name or "") if file else "",
+            chunks=file.chunks() if file else (),
+            dataset_id=given.validated_data.get("dataset"),
             idempotency_key=request.headers.get("Idempotency-Key", ""),
             label=given.validated_data["label"],
             subjects=sorted(given.validated_data["subjects"]),

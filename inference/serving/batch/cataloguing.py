@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from governance.data.erasers import Outcome
 from governance.data.erasing import mark
-from governance.data.labels import LABELS
+from governance.data.labels import DEFAULT, LABELS
 from governance.data.selectors import asset_of, facts
 from governance.data.services import catalogue
 from governance.refs import ObjectRef
@@ -18,7 +18,7 @@ RESULT = "serving.batchjob"
 
 
 def input_ref(job: BatchJob) -> ObjectRef:
-    """The uploaded file."""
+    """The file that was uploaded, or the copy of a dataset."""
     return ObjectRef(INPUT, str(job.id), digest=job.input_sha256, label=job.filename)
 
 
@@ -30,7 +30,7 @@ def result_ref(job: BatchJob) -> ObjectRef:
 def enter_job(job: BatchJob, *, label: str, subjects: Iterable[str], region: str, purpose: str) -> None:
     """Enter a new job's input as its uploader labels it, and its result below input and model version.
 
-    What is uploaded for a stated purpose is kept for that one alone. Raises LimitsClash where input and version must
+    The input is internal if nothing is said; one that is a dataset's comes of that, and is what that is. What is uploaded for a stated purpose is kept for that one alone. Raises LimitsClash where input and version must
     stay in different regions or serve different purposes.
     """
     version = version_ref(job.model_version)
@@ -39,10 +39,13 @@ def enter_job(job: BatchJob, *, label: str, subjects: Iterable[str], region: str
     catalogue(
         input_ref(job),
         tenant_id=job.tenant_id,
-        label=label,
+        label=label or (LABELS[0] if job.dataset else DEFAULT),
         subjects=subjects,
         region=region,
         purpose=purpose,
+        came_of={ObjectRef.of(job.dataset, digest=job.dataset.digest): "derived_from"}
+        if job.dataset
+        else None,
     )
     catalogue(
         result_ref(job),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import BinaryIO
 from uuid import UUID
 
@@ -10,27 +13,39 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from governance.errors import Unavailable
 from governance.keys.errors import KeyDestroyed, Unsealable
 from inference.serving.batch import files
 from inference.serving.batch.ending import fail, lock_job, sent
 from inference.serving.batch.events import publish
+from inference.serving.batch.fetching import fetch
 from inference.serving.batch.pausing import is_full, no_room, pause_by_itself
+from inference.serving.batch.progress import MAX_ATTEMPTS
 from inference.serving.batch.reading import RawRow, UnreadableFile, read_header, read_rows
 from inference.serving.batch.states import JOB_STATES
 from inference.serving.models import BatchJob, BatchShard
 
+log = logging.getLogger(__name__)
 Job = BatchJob.State
 
 
 def plan(job_id: UUID) -> None:
-    """Read the file once, cut it into shards, and send them. A job that is planned already is left alone."""
-    with transaction.atomic():
-        job = BatchJob.objects.filter(pk=job_id, state=Job.QUEUED).first()
+    """Fetch the input if it is a dataset's, read it once, cut it into shards, and send them.
+
+    A job that is planned already, or that another worker is planning, is left alone.
+    """
+    job = _claimed(job_id)
     if job is None:
         return
+    alive = _Alive(job_id)
     problem, full, shards = "", False, list[BatchShard]()
     try:
-        shards = _cut_parquet(job) if job.format == BatchJob.Format.PARQUET else list(_cut(job))
+        fetch(job, alive)
+        shards = _cut_parquet(job, alive) if job.format == BatchJob.Format.PARQUET else list(_cut(job, alive))
+    except Unavailable as error:
+        log.warning("batch job %s waits: %s", job_id, error)
+        _put_off(job_id)
+        return
     except (UnreadableFile, Unsealable, KeyDestroyed) as error:
         problem = str(error)
     except OSError as error:
@@ -44,8 +59,11 @@ def plan(job_id: UUID) -> None:
     with transaction.atomic():
         locked = lock_job(job_id)
         if locked is None or locked.state != Job.QUEUED:
+            if locked is not None:
+                _left(locked)
             return
         if full:
+            _let_go(locked)
             pause_by_itself(locked, problem)
             return
         if problem:
@@ -55,7 +73,8 @@ def plan(job_id: UUID) -> None:
         locked.state = Job.RUNNING
         locked.row_count = rows
         locked.started_at = locked.sent_at = timezone.now()
-        locked.save(update_fields=["state", "row_count", "started_at", "sent_at"])
+        locked.planned_until = None
+        locked.save(update_fields=["state", "row_count", "started_at", "sent_at", "planned_until"])
         BatchShard.objects.bulk_create(shards, batch_size=1000)
         for shard in shards:
             if not sent("batch.run_shard", locked, shard_id=shard.id):
@@ -63,7 +82,65 @@ def plan(job_id: UUID) -> None:
         publish(locked)
 
 
-def _cut(job: BatchJob) -> Iterator[BatchShard]:
+def _claimed(job_id: UUID) -> BatchJob | None:
+    """The job, if it waits for its planning and nobody is at it. What ended its worker every time so far, fails here."""
+    with transaction.atomic():
+        job, now = lock_job(job_id), timezone.now()
+        if job is None or job.state != Job.QUEUED or (job.planned_until and job.planned_until > now):
+            return None
+        if job.plan_attempts >= MAX_ATTEMPTS:
+            fail(
+                job,
+                f"The file was given up after {MAX_ATTEMPTS} attempts to read it: each ended its worker, "
+                "so something in it may be more than a worker can hold.",
+            )
+            return None
+        job.plan_attempts += 1
+        job.planned_until, job.sent_at = now + timedelta(seconds=settings.BATCH_LEASE_S), now
+        job.save(update_fields=["plan_attempts", "planned_until", "sent_at"])
+    return job
+
+
+class _Alive:
+    """Called while a file is read: the job is not taken for abandoned, and nobody else begins with it."""
+
+    def __init__(self, job_id: UUID) -> None:
+        self._job_id = job_id
+        self._said = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._said < settings.BATCH_RENEW_S:
+            return
+        self._said = time.monotonic()
+        now = timezone.now()
+        with transaction.atomic():
+            BatchJob.objects.filter(pk=self._job_id, state=Job.QUEUED).update(
+                planned_until=now + timedelta(seconds=settings.BATCH_LEASE_S), sent_at=now
+            )
+
+
+def _put_off(job_id: UUID) -> None:
+    """What the planning needs is out of reach for now: it is sent again later, and the attempt does not count."""
+    with transaction.atomic():
+        locked = lock_job(job_id)
+        if locked is not None and locked.finished_at is None:
+            _let_go(locked)
+
+
+def _let_go(job: BatchJob) -> None:
+    job.plan_attempts, job.planned_until = max(job.plan_attempts - 1, 0), None
+    job.save(update_fields=["plan_attempts", "planned_until"])
+
+
+def _left(job: BatchJob) -> None:
+    """The job was paused, ended or planned by another meanwhile. A copy of what may be erased does not outlive it."""
+    if job.state == Job.PAUSED:
+        _let_go(job)
+    elif job.dataset_id is not None and job.finished_at is not None and job.started_at is None:
+        files.input_path(job).delete()
+
+
+def _cut(job: BatchJob, alive: _Alive) -> Iterator[BatchShard]:
     path = files.input_path(job)
     if job.format == BatchJob.Format.CSV:
         read_header(path)
@@ -79,12 +156,13 @@ def _cut(job: BatchJob) -> Iterator[BatchShard]:
             break
         if rows == settings.BATCH_SHARD_ROWS:
             yield _shard(job, index, first, last, rows)
+            alive()
             index, rows, first = index + 1, 0, None
     if first is not None and last is not None:
         yield _shard(job, index, first, last, rows)
 
 
-def _cut_parquet(job: BatchJob) -> list[BatchShard]:
+def _cut_parquet(job: BatchJob, alive: _Alive) -> list[BatchShard]:
     """Write the rows in segments that are read alone, one for each shard."""
     from inference.serving.batch import columns  # Arrow is large, and only these jobs need it
 
@@ -112,6 +190,7 @@ def _cut_parquet(job: BatchJob) -> list[BatchShard]:
                 )
             )
             yield segment
+            alive()
             byte, row = end, row + count
 
     with files.input_path(job).open() as reader:

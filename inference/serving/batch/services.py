@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from governance.access.decisions import require, require_obligations
 from governance.audit.services import record
+from governance.data.models import Dataset
 from governance.errors import Conflict, InvalidInput, NotFound, ObligationUnmet, TooLarge, Unavailable
 from governance.ethics.use import UNSAID, Use
 from governance.ids import uuid7
@@ -29,6 +30,7 @@ from inference.rollouts.selectors import Arm, endpoint_snapshot
 from inference.serving.batch import files
 from inference.serving.batch.cataloguing import assets_of, enter_job, purpose_of
 from inference.serving.batch.events import publish
+from inference.serving.batch.fetching import borrow
 from inference.serving.batch.selectors import stopping
 from inference.serving.batch.states import JOB_STATES
 from inference.serving.models import BatchJob, BatchShard
@@ -47,51 +49,63 @@ def create_batch_job(
     *,
     principal: Principal,
     endpoint_name: str,
-    filename: str,
-    chunks: Iterable[bytes],
+    filename: str = "",
+    chunks: Iterable[bytes] = (),
+    dataset_id: UUID | None = None,
     version: str = "",
     idempotency_key: str = "",
     use: Use = UNSAID,
-    label: str = "internal",
+    label: str = "",
     subjects: Sequence[str] = (),
     region: str = "",
     result_format: str = BatchJob.ResultFormat.JSONL,
 ) -> BatchJob:
-    """Keep the file and queue its prediction by one version: the named one, or the one that the split gives this job.
+    """Keep the file (or name the dataset) and queue its prediction by one version: the named one, or the split's choice.
 
-    `label`, `subjects` and `region` say what is in the file; they decide where the job may run, and PlacementRefused
-    is raised when that is nowhere. The file is written before any row is locked. With an `idempotency_key` the same
-    request again returns the same job; another file under the same key raises Conflict.
+    `label`, `subjects` and `region` say what is in the file (internal, if nothing is said); they decide where the job
+    may run, and PlacementRefused is raised when that is nowhere. A dataset's own limits hold, and these can only add to
+    them. The file is written before any row is locked; a dataset, which the principal must have the right to read for
+    the stated purpose, is copied by the worker that plans the job. With an `idempotency_key` the same request again
+    returns the same job; another input under the same key raises Conflict.
     """
-    format = FORMATS.get(PurePosixPath(filename.lower()).suffix)
-    if format is None:
-        raise InvalidInput(_("Send a .jsonl, a .csv or a .parquet file."))
+    if dataset_id is not None and filename:
+        raise InvalidInput(_("Send a file or name a dataset, not both."))
     if result_format not in BatchJob.ResultFormat.values:
         raise InvalidInput(_("A result is JSON lines (jsonl) or Parquet (parquet)."))
     if len(idempotency_key) > 128:
         raise InvalidInput(_("An idempotency key has at most 128 characters."))
+    if dataset_id is None:
+        _format(filename)
     endpoint, arm, duties = _admitted(principal, endpoint_name, version, job_id := uuid7(), use)
+    dataset: Dataset | None = None
+    if dataset_id is not None:
+        with transaction.atomic():
+            dataset, filename = borrow(principal, dataset_id, use.purpose)
+            _format(filename)
+    job = BatchJob(
+        id=job_id,
+        tenant_id=endpoint.tenant_id,
+        endpoint=endpoint,
+        model_version_id=arm.version_id,
+        dataset=dataset,
+        filename=PurePosixPath(filename.replace("\\", "/")).name[:200],
+        format=_format(filename),
+        result_format=result_format,
+        idempotency_key=idempotency_key,
+        created_by_kind=principal.kind,
+        created_by_id=principal.id,
+        created_by_label=principal.label[:200],
+        request_id=current_request_id()[:64],
+        duties=list(duties),
+    )
     try:
-        written = files.new_input(endpoint.tenant_id, job_id, format).write(_limited(chunks))
-        if not written.size_bytes:
-            raise InvalidInput(_("The file is empty."))
-        job = BatchJob(
-            id=job_id,
-            tenant_id=endpoint.tenant_id,
-            endpoint=endpoint,
-            model_version_id=arm.version_id,
-            filename=PurePosixPath(filename.replace("\\", "/")).name[:200],
-            format=format,
-            result_format=result_format,
-            input_sha256=written.sha256,
-            input_bytes=written.size_bytes,
-            idempotency_key=idempotency_key,
-            created_by_kind=principal.kind,
-            created_by_id=principal.id,
-            created_by_label=principal.label[:200],
-            request_id=current_request_id()[:64],
-            duties=list(duties),
-        )
+        if dataset is None:
+            written = files.new_input(endpoint.tenant_id, job_id, job.format).write(_limited(chunks))
+            if not written.size_bytes:
+                raise InvalidInput(_("The file is empty."))
+            job.input_sha256, job.input_bytes = written.sha256, written.size_bytes
+        else:
+            job.input_sha256, job.input_bytes = dataset.digest, dataset.size_bytes or 0
         made = _insert_or_find(
             job,
             principal,
@@ -162,6 +176,13 @@ def send(name: str, job: BatchJob, **arguments: Any) -> None:
         purpose=purpose_of(job),
         **arguments,
     )
+
+
+def _format(filename: str) -> str:
+    format = FORMATS.get(PurePosixPath(filename.lower()).suffix)
+    if format is None:
+        raise InvalidInput(_("Send a .jsonl, a .csv or a .parquet file."))
+    return format
 
 
 def _admitted(
@@ -247,7 +268,8 @@ def _insert_or_find(job: BatchJob, principal: Principal, enter: Callable[[], Non
             action="serving.batch.create",
             target=ObjectRef.of(job, digest=job.input_sha256),
             tenant_id=job.tenant_id,
-            details={"endpoint": job.endpoint.name, "version_id": str(job.model_version_id)},
+            details={"endpoint": job.endpoint.name, "version_id": str(job.model_version_id)}
+            | ({"dataset": str(job.dataset_id)} if job.dataset_id else {}),
         )
         enter()
         send("batch.plan", job, job_id=job.id)
