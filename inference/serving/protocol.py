@@ -210,7 +210,7 @@ def _declared_form(item: dict[str, Any], spec: TensorSpec) -> tuple[Datatype, tu
             f'input "{spec.name}" has datatype {item.get("datatype")}; the model expects {spec.datatype}'
         )
     given = item.get("shape")
-    shape = tuple(given.as_list()) if isinstance(given, simdjson.Array) else (0,)
+    shape: tuple[Any, ...] = tuple(given.as_list()) if isinstance(given, simdjson.Array) else (0,)
     for size in shape:
         if type(size) is not int or not 0 < size <= MAX_DIMENSION:
             raise _bad(f'input "{spec.name}": "shape" must be a list of positive integers')

@@ -30,8 +30,9 @@ def result_ref(job: BatchJob) -> ObjectRef:
 def enter_job(job: BatchJob, *, label: str, subjects: Iterable[str], region: str, purpose: str) -> None:
     """Enter a new job's input as its uploader labels it, and its result below input and model version.
 
-    The input is internal if nothing is said; one that is a dataset's comes of that, and is what that is. What is uploaded for a stated purpose is kept for that one alone. Raises LimitsClash where input and version must
-    stay in different regions or serve different purposes.
+    The input is internal if nothing is said; one that is a dataset's comes of that, and is what that is. What is
+    uploaded for a stated purpose is kept for that one alone. Raises LimitsClash where input and version must stay in
+    different regions or serve different purposes.
     """
     version = version_ref(job.model_version)
     if asset_of(version, tenant_id=job.tenant_id) is None:
