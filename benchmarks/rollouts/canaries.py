@@ -12,6 +12,7 @@ from inference.rollouts.analysis.sequential import Rate, two_proportions, z_test
 from inference.rollouts.analysis.verdicts import (
     ArmWindow,
     Direction,
+    Evidence,
     Guardrail,
     Step,
     Verdict,
@@ -26,16 +27,18 @@ GUARDRAILS = (
     Guardrail("p99", tolerance=0.015),
     Guardrail("completed", Direction.DECREASE, tolerance=0.03),
 )
+DRIFT = Guardrail("drift_prediction", tolerance=0.25, evidence=Evidence.NONE, min_samples=200)
 
 
 @dataclass(frozen=True)
 class Rates:
-    """True rates of one arm: failed, slower than the stable p50 and p99, task completed."""
+    """True rates of one arm: failed, slower than the stable p50 and p99, task completed, and each class predicted."""
 
     error_rate: float = 0.01
     p50: float = 0.5
     p99: float = 0.01
     completed: float = 0.9
+    classes: tuple[float, ...] = (0.4, 0.25, 0.15, 0.1, 0.06, 0.04)
 
 
 class Kind(StrEnum):
@@ -59,6 +62,8 @@ class Scenario:
 
 STABLE, RARE = Rates(), Rates(error_rate=0.001)
 UNEQUAL = (950, 50)
+SHIFTED = (0.28, 0.25, 0.15, 0.15, 0.1, 0.07)
+FAR = (0.2, 0.2, 0.15, 0.15, 0.15, 0.15)
 SCENARIOS = (
     Scenario("A/A, equal arms", STABLE, Kind.HARMLESS),
     Scenario("A/A, canary 5 % of the traffic", STABLE, Kind.HARMLESS, per_look=UNEQUAL),
@@ -72,6 +77,8 @@ SCENARIOS = (
     Scenario("slower than p99: 1 % → 5 %", Rates(p99=0.05), Kind.HARMFUL),
     Scenario("slower than p50: 50 % → 62 %", Rates(p50=0.62), Kind.HARMFUL),
     Scenario("completed 90 % → 82 %", Rates(completed=0.82), Kind.HARMFUL),
+    Scenario("classes shifted, index 0.10: tolerated", Rates(classes=SHIFTED), Kind.HARMLESS),
+    Scenario("classes shifted, index 0.40", Rates(classes=FAR), Kind.HARMFUL),
 )
 
 
@@ -107,8 +114,11 @@ def play(scenario: Scenario, *, rollouts: int, seed: int) -> list[Ended]:
         }
         for rates, size in zip((scenario.stable, scenario.canary), scenario.per_look, strict=True)
     ]
+    for arm, rates, size in zip(counts, (scenario.stable, scenario.canary), scenario.per_look, strict=True):
+        drawn = random.multinomial(size, rates.classes, (rollouts, LOOKS))
+        arm[DRIFT.metric] = np.cumsum(drawn, axis=1)
     return [
-        _one(scenario, [{name: arm[name][run] for name in names} for arm in counts])
+        _one(scenario, [{name: arm[name][run] for name in [*names, DRIFT.metric]} for arm in counts])
         for run in range(rollouts)
     ]
 
@@ -155,7 +165,9 @@ def _one(scenario: Scenario, arms: list[dict[str, np.ndarray]]) -> Ended:
             for arm, size in zip(arms, scenario.per_look, strict=True)
         )
         step = Step(elapsed_s=look + 1, max_s=LOOKS)
-        verdict = judge(guardrails=GUARDRAILS, stable=stable, canary=canary, step=step, alpha=ALPHA).verdict
+        verdict = judge(
+            guardrails=(*GUARDRAILS, DRIFT), stable=stable, canary=canary, step=step, alpha=ALPHA
+        ).verdict
         if verdict != Verdict.HOLD:
             return Ended(verdict, look + 1)
     raise AssertionError("the last look ends the step")
@@ -168,4 +180,5 @@ def _window(arm: dict[str, np.ndarray], look: int, *, requests: int) -> ArmWindo
         timed=requests,
         slower={name: int(arm[name][look]) for name in ("p50", "p99")},
         rates={"completed": Rate(requests, int(arm["completed"][look]))},
+        shapes={DRIFT.metric: tuple(map(int, arm[DRIFT.metric][look]))},
     )
