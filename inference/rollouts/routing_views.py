@@ -53,8 +53,11 @@ def routing(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     form = _form(endpoint, kind, was, data=request.POST, rule=meant)
     if not form.is_valid():
         return _rules_page(request, endpoint, bound=form, kind=kind, was=was)
-    wanted, number = _with(present, kind, was, form.rule)
-    places = {f"/{kind}/{number}/{field}": field for field in form.fields}
+    wanted = _with(present, kind, was, form.rule)
+    # The others stood there before, so what is wrong now is this one, wherever it is noticed.
+    places = {
+        f"/{kind}/{number}/{field}": field for number in range(len(wanted[kind])) for field in form.fields
+    }
     try:
         return _set(request, endpoint, present, wanted, reason=form.cleaned_data["reason"])
     except InvalidInput as error:
@@ -120,12 +123,12 @@ def _without(rules: Rules, kind: str, name: str) -> Rules:
     return rules | {kind: [rule for rule in rules[kind] if rule[key] != name]}
 
 
-def _with(rules: Rules, kind: str, was: str, rule: dict[str, Any]) -> tuple[Rules, int]:
-    """The rules with this one in the place of the one called `was`, or at the end, and its place."""
+def _with(rules: Rules, kind: str, was: str, rule: dict[str, Any]) -> Rules:
+    """The rules with this one in the place of the one called `was`, or at the end."""
     key = LISTS[kind][0]
     names = [one[key] for one in rules[kind]]
     number = names.index(was) if was in names else len(names)
-    return rules | {kind: [*rules[kind][:number], rule, *rules[kind][number + 1 :]]}, number
+    return rules | {kind: [*rules[kind][:number], rule, *rules[kind][number + 1 :]]}
 
 
 def _form(

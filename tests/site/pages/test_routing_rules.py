@@ -117,6 +117,19 @@ def test_a_mistake_stands_beside_its_field(admin, spread, change, field, said):
     assert rules(spread) == before
 
 
+def test_a_changed_rule_keeps_its_mistake_in_its_own_form(admin, spread):
+    address = f"/console/endpoints/{spread.id}/routing/"
+    for name in ("one", "two"):
+        admin.client.post(address, BETA | {"name": name, "members": name})
+    answer = admin.client.post(address, BETA | {"was": "one", "name": "two", "members": ""})
+    assert answer.status_code == 400
+    first, second = answer.context["cohorts"]
+    assert (first["open"], second["open"]) == (True, False)
+    assert "stands there twice" in " ".join(first["form"].errors["name"])
+    assert first["form"].non_field_errors() == []
+    assert b'<details class="more gap-top" open>' in answer.content
+
+
 def test_a_rule_whose_version_is_gone_bars_no_change_of_the_others(admin, spread):
     cohorts = [{"name": name, "version": "2.0.0", "members": []} for name in ("one", "two")]
     with tenant_context(spread.tenant_id):
