@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from governance.errors import InvalidInput
@@ -133,8 +134,9 @@ def checked_experiment(control: str, given: Mapping[str, Any]) -> ExperimentPlan
         raise InvalidInput(_("Say which difference matters: “effect”, in the metric's unit."))
     most_effect = 1e9 if metric in MEANS else 0.9
     samples = given.get("max_samples")
-    min_s = number(given, "min_s", 3600.0, least=0.0, most=LONGEST_S)
-    default_s = min(max(14.0 * DAY_S, min_s), LONGEST_S)
+    longest = longest_s()
+    min_s = number(given, "min_s", 3600.0, least=0.0, most=longest)
+    default_s = max(14.0 * DAY_S, min_s)
     return ExperimentPlan(
         shares=_shares(control, given),
         metric=metric,
@@ -144,12 +146,17 @@ def checked_experiment(control: str, given: Mapping[str, Any]) -> ExperimentPlan
         power=number(given, "power", 0.8, least=0.5, most=0.99),
         min_samples=_whole(given, "min_samples", 100, least=30),
         min_s=min_s,
-        max_s=number(given, "max_s", default_s, least=max(min_s, 1.0), most=LONGEST_S),
+        max_s=number(given, "max_s", min(default_s, longest), least=max(min_s, 1.0), most=longest),
         max_samples=None if samples is None else _whole(given, "max_samples", 0, least=30),
         end=end,
         look_every_s=number(given, "look_every_s", 10.0, least=1.0, most=3600.0),
         no_traffic_s=number(given, "no_traffic_s", 60.0, least=1.0, most=DAY_S),
     )
+
+
+def longest_s() -> float:
+    """The longest time of an experiment: its records must not be dropped while it lasts."""
+    return min(float(LONGEST_S), float(DAY_S) * settings.OUTCOME_RETENTION_DAYS)
 
 
 def _shares(control: str, given: Mapping[str, Any]) -> dict[str, int]:

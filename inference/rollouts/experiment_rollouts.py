@@ -1,7 +1,8 @@
 """Experiments (A/B/n): treatments run beside the control with fixed shares until one is shown better, or none can be.
 
-What a look concludes comes from the plan, the recorded outcomes and the database's clock alone; the memory holds which
-treatments are stopped, which never comes undone, and the latency thresholds, which are fixed before anything counts.
+What a look concludes comes from the plan, the recorded outcomes and the database's clock alone. The memory holds which
+treatments are stopped, which never comes undone, the latency thresholds, which are fixed before anything counts, and
+sums of what need not be counted again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from inference.rollouts.analysis.experiments import judge_experiment
 from inference.rollouts.analysis.mismatch import mismatch
 from inference.rollouts.analysis.verdicts import Step
 from inference.rollouts.experiment_plans import PROMOTE, ExperimentPlan, checked_experiment
-from inference.rollouts.experiment_windows import Counted, counted, times_of
+from inference.rollouts.experiment_windows import Counted, Settled, counted, times_of
 from inference.rollouts.looks import Look
 from inference.rollouts.models import Rollout, RolloutLook
 from inference.rollouts.rollout_services import begin_rollout, locked_rollout, set_shares, whole_split
@@ -109,7 +110,14 @@ def judged_experiment(rollout: Rollout, now: datetime) -> Look:
         reason = _("The control has answered too little for its latency to be known.")
         return Look(Verdict.HOLD, Action.NONE, reason)
     times = times_of(rollout, plan.shares, now, begin=parse_datetime(rollout.memory.get("begin", "")))
-    found = counted(rollout, ids, times, thresholds=thresholds or {}, feedback=plan.needs_feedback)
+    found = counted(
+        rollout,
+        ids,
+        times,
+        thresholds=thresholds or {},
+        feedback=plan.needs_feedback,
+        settled=Settled.from_json(rollout.memory.get("settled", {})),
+    )
     stopped = {version: Stop(**why) for version, why in rollout.memory.get("stopped", {}).items()}
     stopped |= {version: stop for version, stop in barred.items() if version not in stopped}
     present = split_of(rollout.endpoint)
@@ -123,6 +131,7 @@ def judged_experiment(rollout: Rollout, now: datetime) -> Look:
         stopped=stopped,
         drawn=mismatch(found.drawn) if found.drawn else None,
     )
+    rollout.memory["settled"] = found.settled.to_json()
     rollout.memory["stopped"] = {version: stop.to_json() for version, stop in judged.stopped.items()}
     rollout.save(update_fields=["memory"])
     return _look(plan, judged, present)

@@ -23,10 +23,10 @@ from inference.rollouts.experiment_pages import sizing_rows
 from inference.rollouts.experiment_plans import (
     ASK,
     COMPARED,
-    ENDS,
     MEANS,
     MOST_TREATMENTS,
     checked_experiment,
+    longest_s,
 )
 from inference.rollouts.experiment_rollouts import start_experiment, stop_arms
 from inference.rollouts.experiment_sizing import sizing
@@ -79,8 +79,7 @@ def start(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
         "given": given,
         "rows": rows,
         "metrics": [(name, metric_name(name)) for name in COMPARED],
-        "means": " ".join(sorted(MEANS)),
-        "ends": ENDS,
+        "most_days": int(longest_s() // DAY_S),
     }
     if request.method == "GET":
         return render(request, "rollouts/experiment_start.html", context)
