@@ -108,6 +108,8 @@ def judged_experiment(rollout: Rollout, now: datetime) -> Look:
     thresholds = _thresholds(rollout, plan, now)
     if thresholds is None and not barred:
         reason = _("The control has answered too little for its latency to be known.")
+        if (now - rollout.started_at).total_seconds() >= plan.max_s:
+            return Look(Verdict.INCONCLUSIVE, Action.ASK, reason)
         return Look(Verdict.HOLD, Action.NONE, reason)
     times = times_of(rollout, plan.shares, now, begin=parse_datetime(rollout.memory.get("begin", "")))
     found = counted(

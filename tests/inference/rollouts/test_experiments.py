@@ -263,6 +263,26 @@ def test_latency_thresholds_are_fixed_before_anything_counts(start, drawn, traff
     assert list(judged.stopped) == ["3.0.0"]
 
 
+@pytest.mark.usefixtures("settled")
+def test_an_experiment_without_answers_of_the_control_is_for_a_person_in_the_end(start, split):
+    made = start(metric="p90", effect=0.1)
+    rollout, _last = look(made)
+    assert rollout.state == "running"
+    rollout, last = look(made, seconds=4000)
+    assert (rollout.state, last.action, split()) == ("holding", "ask", SHARES)
+
+
+@pytest.mark.usefixtures("settled")
+def test_two_that_are_both_better_are_for_a_person_even_where_a_winner_is_promoted(start, drawn, split):
+    made = start(end="promote", min_s=4000, max_s=4000)
+    drawn({"1.0.0": 400, "2.0.0": 300, "3.0.0": 300}, errors={"1.0.0": 0.5, "2.0.0": 0.1, "3.0.0": 0.1})
+    rollout, _last = look(made)
+    assert rollout.state == "running", "its least time has not passed"
+    rollout, last = look(made, seconds=4000)
+    assert (rollout.state, last.verdict, last.action, split()) == ("holding", "inconclusive", "ask", SHARES)
+    assert "which one is best is not shown" in last.reason
+
+
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
