@@ -54,8 +54,7 @@ Resource = ObjectRef | models.Model | None
 # How long an answer may be kept whose policies look at the clock.
 CLOCK_S = 1.0
 # Groups of actions by which somebody gets content to see (`governance.access.rules`). `move_data` is none of them: it
-# is asked for every pool that work might go to. What does leave is kept where work is sent
-# (`governance.data.placement`).
+# is asked for every pool that work might go to. What leaves is kept where work is sent (`governance.data.placement`).
 READS = frozenset({"read_data", "export"})
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from governance.access.models import Application
+from governance.audit.models import AuditEntry
 from governance.errors import NotFound
 from governance.principals import Principal
 from governance.tenants.models import Membership, User
@@ -30,3 +32,35 @@ def visible_people(principal: Principal) -> QuerySet[User]:
     if principal.tenant_id is None:
         return rows.none()
     return rows.filter(pk__in=Membership.objects.filter(tenant_id=principal.tenant_id).values("user_id"))
+
+
+def people_behind(accounts: Iterable[UUID]) -> set[UUID]:
+    """The accounts that stand behind these: who owns the program that an account is of, and so on for its owner.
+
+    Of a program that nobody owns, who registered it, as the audit log has it.
+    """
+    found: set[UUID] = set()
+    asked = set(accounts)
+    while asked:
+        programs = list(Application.objects.filter(service_user_id__in=asked).values_list("pk", "user_id"))
+        owners = {owner for _pk, owner in programs if owner is not None}
+        asked = (owners | _registrants([pk for pk, owner in programs if owner is None])) - found
+        found |= asked
+    return found
+
+
+def _registrants(applications: Iterable[UUID]) -> set[UUID]:
+    """Who registered these, where that was a person or a program with an account."""
+    wanted = [str(pk) for pk in applications]
+    if not wanted:
+        return set()
+    entries = AuditEntry.objects.filter(
+        target_type=Application._meta.label_lower, target_id__in=wanted, action="access.application.create"
+    ).values_list("actor_kind", "actor_id")
+    by_kind: dict[str, set[str]] = {}
+    for kind, actor in entries:
+        by_kind.setdefault(kind, set()).add(actor)
+    programs = Application.objects.filter(pk__in=by_kind.get("client", ()))
+    return {UUID(actor) for actor in by_kind.get("user", ())} | set(
+        programs.values_list("service_user_id", flat=True)
+    )

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
-from governance.access.models import Application
+from governance.access.selectors import people_behind
 from governance.audit.services import record
 from governance.errors import Conflict, InvalidInput, NotFound
 from governance.ids import uuid7
@@ -305,14 +305,13 @@ def _for_decision(task_id: UUID, principal: Principal) -> OversightTask:
 def whose_matter(task: OversightTask, principal: Principal) -> dict[str, str]:
     """The context of a decision to decide: who asked, contested or appealed, and who asked before the appeal.
 
-    Where a program asked that acted for itself, whoever owns it now asked.
+    Where a program asked that acted for itself, whoever owns it now asked, or else whoever registered it.
     """
     first = task.appeal_of
     askers = [row.asked_by_id for row in (task, first) if row is not None and row.asked_by_id is not None]
     if not askers:
         return {}
-    owned = Application.objects.filter(service_user_id__in=askers, user_id__isnull=False)
-    askers += owned.values_list("user_id", flat=True)
+    askers += people_behind(askers)
     mine = principal.accountable_user_id
     return {"requested_by": str(mine if mine in askers else askers[0])}
 

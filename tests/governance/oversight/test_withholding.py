@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from governance.access.models import Application
 from governance.access.principals import token_owner
+from governance.access.services import create_application
 from governance.audit.models import AuditEntry
 from governance.data import erasers
 from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, TooLarge
@@ -130,6 +131,28 @@ def test_who_owns_the_program_that_asked_does_not_confirm_it(org, clerk, second)
     with acting(clerk), pytest.raises(AccessDenied):
         withholding.look_at(principal=clerk, task_id=task.id)
     say(second, task)
+
+
+def test_who_registered_a_program_that_nobody_owns_does_not_confirm_it(org, clerk, second, principal_for):
+    registrar = principal_for(org, Role.TENANT_ADMIN)
+    with acting(registrar):
+        first = create_application(principal=registrar, name="first", scopes=["models:infer"]).application
+    with platform_scope(), transaction.atomic():
+        Application.objects.filter(pk=first.pk).update(user_id=None)
+        first = Application.objects.get(pk=first.pk)
+        program = token_owner(first, None, roles=frozenset({Role.TENANT_ADMIN}))
+        program = replace(program, scopes=frozenset({"tenant:manage"}))
+    # A program of that program, which nobody owns either.
+    with acting(registrar):
+        made = create_application(principal=program, name="second", scopes=["models:infer"]).application
+    with platform_scope(), transaction.atomic():
+        assert Application.objects.get(pk=made.pk).user_id == first.service_user_id
+        programs = [token_owner(row, None, roles=frozenset({Role.SERVICE})) for row in (first, made)]
+    tasks = [keep(asking, number=str(index)) for index, asking in enumerate(programs)]
+    for task in tasks:
+        with pytest.raises(AccessDenied, match="asked for this yourself"):
+            say(registrar, task)
+        say(second, task)
 
 
 def test_what_the_model_is_not_sure_of_is_asked_with_the_rules_words(developer, clerk, second):
