@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from governance.data.models import Asset, LineageEdge
 from governance.data.selectors import asset_of, visible_assets
-from governance.errors import NotFound
+from governance.errors import InvalidInput, NotFound
 from governance.principals import Principal
 from governance.refs import ObjectRef
 
@@ -81,6 +81,20 @@ def asset_for(principal: Principal, asset_id: UUID) -> Asset:
     if found is None:
         raise NotFound(_("There is no such asset."))
     return found
+
+
+def asset_named(principal: Principal, text: str, *, tenant_id: UUID) -> Asset:
+    """The tenant's asset with this id, or the only one with this name. Raises NotFound, InvalidInput for several."""
+    rows = visible_assets(principal).filter(tenant_id=tenant_id)
+    try:
+        found = list(rows.filter(pk=UUID(text.strip())))
+    except ValueError:
+        found = list(rows.filter(name=text.strip())[:2])
+    if not found:
+        raise NotFound(_("There is no such asset."))
+    if len(found) > 1:
+        raise InvalidInput(_("Several assets have this name; give the id of one."))
+    return found[0]
 
 
 def asset_behind(trace: Trace, tenant_id: UUID) -> Asset:

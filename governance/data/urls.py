@@ -10,6 +10,7 @@ urlpatterns = [
     path("assets/<uuid:asset_id>/", views.asset, name="data-asset"),
     path("assets/<uuid:asset_id>/label/", views.label, name="data-label"),
     path("assets/<uuid:asset_id>/describe/", views.describe, name="data-describe"),
+    path("assets/<uuid:asset_id>/link/", views.link, name="data-link"),
     path("declassifications/<uuid:request_id>/", views.decide_wish, name="data-declassification"),
     path("datasets/", views.datasets, name="data-datasets"),
     path("placement/", placement_views.placement, name="data-placement"),

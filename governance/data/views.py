@@ -20,7 +20,7 @@ from governance.audit.models import AuditEntry
 from governance.data import datasets as datasets_
 from governance.data import lineage, loosening, selectors, services
 from governance.data.drawing import draw
-from governance.data.models import Asset, ComputePool, Declassification, Label
+from governance.data.models import Asset, ComputePool, Declassification, Label, LineageEdge
 from governance.data.words import KIND_NAMES, LABEL_TONES, SUBJECT_NAMES
 from governance.errors import AccessDenied, DomainError, InvalidInput
 
@@ -115,6 +115,23 @@ def describe(request: HttpRequest, asset_id: UUID) -> HttpResponse:
             licence = post.get("licence", "").strip()[:100]
             services.describe_asset(**given, licence=licence, retention_days=days)
             told.done = _("Kept.")
+    return HttpResponseRedirect(reverse("data-asset", args=[found.id]))
+
+
+@require_POST
+def link(request: HttpRequest, asset_id: UUID) -> HttpResponse:
+    """Write down what the asset came of; the source's limits flow to it."""
+    found, principal = _asset(request, asset_id), principal_of(request)
+    with _told(request) as told:
+        source = lineage.asset_named(principal, request.POST.get("source", ""), tenant_id=found.tenant_id)
+        services.link(
+            principal=principal,
+            source=source.target,
+            target=found.target,
+            relation=request.POST.get("relation", ""),
+            tenant_id=found.tenant_id,
+        )
+        told.done = _("Kept: it came of “%(name)s”.") % {"name": source.name}
     return HttpResponseRedirect(reverse("data-asset", args=[found.id]))
 
 
@@ -215,6 +232,8 @@ def _asset_context(request: HttpRequest, found: Asset) -> dict[str, Any]:
             tenant_id=found.tenant_id, target_type="data.asset", target_id=str(found.id)
         ).order_by("-sequence")[:HISTORY],
         "may_label": decide(principal, "data.asset.label", found).allow,
+        "may_link": decide(principal, "data.asset.register", tenant_id=found.tenant_id).allow,
+        "relations": LineageEdge.Relation.choices,
         "may_decide": wish is not None and decide(principal, "data.asset.declassify", found).allow,
         "may_review": decide(principal, "privilege.right.view", tenant_id=found.tenant_id).allow,
         "may_erase": decide(principal, "data.erasure.request", found).allow,
