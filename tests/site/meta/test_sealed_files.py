@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
-from governance.keys import rewriting
+from governance.keys import rewriting, sweeping
+from governance.keys.storage import StorageCollection
 from tests.site.meta.product import AREAS, CHECKOUT, sources
 
 # Modules that write files by themselves, and why what they write needs no seal. Everything else goes through
@@ -146,6 +148,13 @@ def purposes() -> Iterator[tuple[str, str]]:
                     else constants.get(getattr(value, "id", ""))
                 )
                 yield str(path.relative_to(CHECKOUT)), str(said)
+
+
+def test_files_that_no_row_answers_for_are_swept_in_every_storage():
+    kept = {c.storage.root(UUID(int=0)) for c in rewriting.collections() if isinstance(c, StorageCollection)}
+    swept = {files.storage.root(UUID(int=0)) for files in sweeping.registered()}
+    assert len(kept) >= 4
+    assert swept == kept, "Register SweptFiles (governance.keys.sweeping.register) in the app's ready()."
 
 
 def test_every_purpose_has_a_collection_that_is_written_anew():
