@@ -1,20 +1,25 @@
-"""Isolation beside the pages: look-ups by a few letters, what the cache holds, and where files lie."""
+"""Isolation beside the pages: look-ups by a few letters, what the cache holds, where files lie, and sockets."""
 
 from __future__ import annotations
 
+import uuid
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib import admin
 from django.core.cache import cache
 from django.core.files.storage import storages
 
 from governance.principals import Role
+from openclaw_site.routing import websocket_urlpatterns
 from tests.factories.house import House
-from tests.isolation.answers import ask, plain
+from tests.isolation.answers import ask, filled, plain
 from tests.isolation.test_isolation import doubt, make_twin_tenant, people
-from tests.isolation.twins import Twins
+from tests.isolation.twins import Twins, twin_of
 from tests.site.meta.test_row_security import superuser
+from tests.websockets import Socket
 
 # Rows are committed, for the twin is made over another connection.
 pytestmark = [
@@ -75,3 +80,39 @@ def house() -> House:
     made = House()
     made.furnish(2)
     return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "role"),
+    [("organisation", Role.TENANT_ADMIN), ("partner", Role.PARTNER)],
+    ids=["organisation", "partner"],
+)
+def test_a_socket_about_the_twins_answers_like_one_about_nothing(
+    house: House, services, kind: str, role: Role
+):
+    """Every socket with another tenant's id: the same answers to the end as with an id that nobody has."""
+    principal = house.principal(role)
+
+    async def answers(path: str) -> list[dict[str, Any]]:
+        socket = Socket(path, principal)
+        found = [await socket.connect()]
+        while found[-1]["type"] != "websocket.close":
+            found.append(await socket.receive())
+        await socket.close()
+        return found
+
+    asked = 0
+    with superuser(services) as everything:
+        everything.autocommit = True
+        twins = Twins(everything, house.tenants[kind].id)
+        make_twin_tenant(everything, twins, kind)
+        twins.make()
+        doubt()
+        for pattern in websocket_urlpatterns:
+            label = pattern.callback.consumer_class.__module__.split(".")[1]
+            nothing = async_to_sync(answers)(filled(str(pattern.pattern), uuid.uuid4()))
+            for own in twins.ids_of(label):
+                theirs = async_to_sync(answers)(filled(str(pattern.pattern), twin_of(own)))
+                assert theirs == nothing, pattern.pattern
+                asked += 1
+    assert asked > 0
