@@ -9,7 +9,7 @@ AREAS := governance inference skills marketplace openclaw_site
 SOURCES := $(AREAS) openclaw_client tests scripts $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run start stop status demo test check format bench-serving bench-serving-more bench-serving-peers bench-access bench-rollouts messages schema controls permissions query-counts lock clean
+.PHONY: help run start stop status demo test check format bench-serving bench-serving-more bench-serving-peers bench-batch bench-access bench-rollouts messages schema controls permissions query-counts lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ bench-serving-more: $(STAMP) ## open loop and overload, what each check adds, 1,
 
 bench-serving-peers: $(STAMP) ## our server beside MLServer, KServe and BentoML, which it installs for itself
 	@$(BIN)/python -m benchmarks.serving_peers
+
+bench-batch: $(STAMP) ## rows per second and core of batch jobs, beside ONNX Runtime alone; one worker and two
+	@$(BIN)/python -m benchmarks.batch
 
 bench-access: $(STAMP) ## what decisions, revocation, audit, envelopes and row security cost
 	@$(BIN)/python -m benchmarks.access

@@ -131,7 +131,7 @@ def _job(principal: Principal, path: Path, endpoint: str, worker: psutil.Process
             chunks=iter(lambda: file.read(CHUNK), b""),
             result_format=BatchJob.ResultFormat.PARQUET,
         )
-    began, before = time.perf_counter(), _core_seconds(worker)
+    before, began = _core_seconds(worker), time.perf_counter()
     deadline = began + DEADLINE_S
     while True:
         with transaction.atomic():
@@ -139,16 +139,25 @@ def _job(principal: Principal, path: Path, endpoint: str, worker: psutil.Process
         if job.finished_at or time.perf_counter() > deadline:
             break
         time.sleep(0.02)
-    seconds, core_seconds = time.perf_counter() - began, _core_seconds(worker) - before
+    seconds = time.perf_counter() - began
+    taken = [after - before.get(pid, 0.0) for pid, after in _core_seconds(worker).items()]
     if job.state != BatchJob.State.SUCCEEDED or job.rows_bad:
         raise RuntimeError(f"the job of {path.name} is {job.state}: {job.error}")
-    return {"rows": job.rows_ok, "seconds": seconds, "core_seconds": core_seconds}
+    return {
+        "rows": job.rows_ok,
+        "seconds": seconds,
+        "core_seconds": sum(taken),
+        "busiest_core_seconds": max(taken),
+    }
 
 
-def _core_seconds(worker: psutil.Process) -> float:
-    """The processor time of the worker, its processes' included."""
-    times = [process.cpu_times() for process in (worker, *worker.children(recursive=True))]
-    return float(sum(taken.user + taken.system for taken in times))
+def _core_seconds(worker: psutil.Process) -> dict[int, float]:
+    """The processor time of the worker and of each of its processes."""
+    found = {}
+    for process in (worker, *worker.children(recursive=True)):
+        times = process.cpu_times()
+        found[process.pid] = float(times.user + times.system)
+    return found
 
 
 def _raw(folder: Path, name: str) -> dict[str, Any]:

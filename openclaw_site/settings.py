@@ -265,7 +265,10 @@ PLUGIN_UPLOAD_MAX_BYTES = 256 * 1024 * 1024
 REPOSITORY_ON_DISK = False
 BATCH_UPLOAD_MAX_BYTES = 256 * 1024 * 1024
 BATCH_MAX_ROWS = 1_000_000
+# A shard has at least so many rows; more while it stays below the other two and the job has shards enough.
 BATCH_SHARD_ROWS = 1_000
+BATCH_SHARD_MOST_ROWS = 10_000
+BATCH_SHARD_BYTES = 4 * 1024 * 1024
 BATCH_LEASE_S = 15.0  # a worker that does not renew its lease for so long is taken to be dead
 BATCH_RENEW_S = 1.0
 BATCH_RETENTION_DAYS = 30

@@ -7,7 +7,7 @@ which every shard would have to unpack from their beginning; so planning writes 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, BinaryIO
 
@@ -28,10 +28,12 @@ MAX_UNPACKED_BYTES = 64 << 20
 MAX_GROWTH = 4
 
 
-def segments(reader: BinaryIO, *, rows: int, most_rows: int, most_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """The file's rows in segments of `rows` (the last may be shorter), and how many each holds.
+def segments(
+    reader: BinaryIO, *, rows: Callable[[int, int], int], most_rows: int, most_bytes: int
+) -> Iterator[tuple[bytes, int]]:
+    """The file's rows in segments of equal length (the last may be shorter), and how many each holds.
 
-    Raises UnreadableFile for what is no Parquet, has a column that is neither numbers, truth values nor text (or lists
+    `rows` tells the length from the number of all rows and the bytes that one takes. Raises UnreadableFile for what is no Parquet, has a column that is neither numbers, truth values nor text (or lists
     of them), or is larger than the limits.
     """
     try:
@@ -41,14 +43,15 @@ def segments(reader: BinaryIO, *, rows: int, most_rows: int, most_bytes: int) ->
         if file.metadata.num_rows > most_rows:
             raise UnreadableFile(f"The file has more than {most_rows} rows; split it.")
         waiting: list[pa.RecordBatch] = []
-        count = size = 0
-        for batch in file.iter_batches(batch_size=min(UNPACKED_ROWS, rows)):
+        count = size = length = 0
+        for batch in file.iter_batches(batch_size=UNPACKED_ROWS):
+            length = length or rows(file.metadata.num_rows, batch.nbytes // max(len(batch), 1))
             size += batch.nbytes
             if batch.nbytes > MAX_UNPACKED_BYTES or size > most_bytes:
                 raise UnreadableFile("Unpacked, the file is too large; split it.")
-            while count + len(batch) >= rows:
-                taken = batch.slice(0, rows - count)
-                yield _stream(schema, [*waiting, taken]), rows
+            while count + len(batch) >= length:
+                taken = batch.slice(0, length - count)
+                yield _stream(schema, [*waiting, taken]), length
                 batch, waiting, count = batch.slice(len(taken)), [], 0
             if len(batch):
                 waiting.append(batch)

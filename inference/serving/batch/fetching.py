@@ -64,6 +64,7 @@ def fetch(job: BatchJob, alive: Callable[[], None]) -> None:
         raise UnreadableFile(error.message) from error
     with transaction.atomic():
         BatchJob.objects.filter(pk=job.pk).update(input_bytes=written.size_bytes)
+    job.input_bytes = written.size_bytes
 
 
 def _compared(reader: BinaryIO, digest: str, alive: Callable[[], None]) -> Iterator[bytes]:

@@ -26,6 +26,9 @@ from inference.serving.batch.states import JOB_STATES
 from inference.serving.models import BatchJob, BatchShard
 
 log = logging.getLogger(__name__)
+
+# Shards grow only where a job has so many all the same, for its workers to share and its watchers to see.
+SHARDS = 16
 Job = BatchJob.State
 
 
@@ -145,6 +148,7 @@ def _cut(job: BatchJob, alive: _Alive) -> Iterator[BatchShard]:
     if job.format == BatchJob.Format.CSV:
         read_header(path)
     index, rows = 0, 0
+    enough = min(settings.BATCH_SHARD_BYTES, job.input_bytes // SHARDS)
     first: RawRow | None = None
     last: RawRow | None = None
     for row in read_rows(path, job.format):
@@ -154,12 +158,22 @@ def _cut(job: BatchJob, alive: _Alive) -> Iterator[BatchShard]:
         rows += 1
         if row.row > settings.BATCH_MAX_ROWS:
             break
-        if rows == settings.BATCH_SHARD_ROWS:
+        if rows >= settings.BATCH_SHARD_ROWS and (
+            rows >= settings.BATCH_SHARD_MOST_ROWS or row.end - first.start >= enough
+        ):
             yield _shard(job, index, first, last, rows)
             alive()
             index, rows, first = index + 1, 0, None
     if first is not None and last is not None:
         yield _shard(job, index, first, last, rows)
+
+
+def _rows_of_a_shard(count: int, row_bytes: int) -> int:
+    """What a shard costs beside its rows is the same for few and for many: short rows come in longer shards."""
+    most = min(
+        settings.BATCH_SHARD_MOST_ROWS, settings.BATCH_SHARD_BYTES // max(row_bytes, 1), count // SHARDS
+    )
+    return max(settings.BATCH_SHARD_ROWS, most)
 
 
 def _cut_parquet(job: BatchJob, alive: _Alive) -> list[BatchShard]:
@@ -172,7 +186,7 @@ def _cut_parquet(job: BatchJob, alive: _Alive) -> list[BatchShard]:
         byte, row = 0, 1
         for segment, count in columns.segments(
             reader,
-            rows=settings.BATCH_SHARD_ROWS,
+            rows=_rows_of_a_shard,
             most_rows=settings.BATCH_MAX_ROWS,
             most_bytes=columns.MAX_GROWTH * settings.BATCH_UPLOAD_MAX_BYTES,
         ):
