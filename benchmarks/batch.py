@@ -6,7 +6,8 @@ a bare process reads the same file and runs the same model with one thread and a
 A job is measured from the end of its upload to its joined, sealed Parquet result, all checks on: cutting, leases,
 sealing and joining included. Per core means per second of processor time, so that what else the machine does takes no
 part in the ratio. Two workers are judged by the busier one's processor time, which is how long the job takes where
-each has a core to itself; rows/s is what the clock said here. The figures are medians over the rounds. Exits with 1 when a goal is not held.
+each has a core to itself; rows/s is what the clock said here.
+The figures are medians over the rounds. Exits with 1 when a goal is not held.
 """
 
 from __future__ import annotations
@@ -109,7 +110,9 @@ def _rows(taken: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, float]
 def _ratios(rows: dict[tuple[str, str], dict[str, float]], model: str) -> tuple[float, float]:
     """One worker's rows per core second, of the raw runtime's; two workers' speed, each on a core, of one worker's."""
     one, two, raw = rows[model, "1 workers"], rows[model, "2 workers"], rows[model, "raw"]
-    return one["per_core_second"] / raw["per_core_second"], two["per_second_at_most"] / one["per_second_at_most"]
+    return one["per_core_second"] / raw["per_core_second"], two["per_second_at_most"] / one[
+        "per_second_at_most"
+    ]
 
 
 def _by_the_clock(rows: dict[tuple[str, str], dict[str, float]], model: str) -> float:
@@ -134,8 +137,8 @@ def _print(console: Console, rows: dict[tuple[str, str], dict[str, float]]) -> N
     for model, name in NAMES.items():
         core, scaling = _ratios(rows, model)
         console.print(
-            f"{name}: {core:.2f} of the raw runtime's rows per core; two workers with a core each do {scaling:.2f} times "
-            f"one's (by the clock, here: {_by_the_clock(rows, model):.2f})"
+            f"{name}: {core:.2f} of the raw runtime's rows per core; two workers with a core each do "
+            f"{scaling:.2f} times one's (by the clock, here: {_by_the_clock(rows, model):.2f})"
         )
     load = os.getloadavg()[0]
     console.print(
@@ -150,9 +153,13 @@ def _broken_goals(rows: dict[tuple[str, str], dict[str, float]]) -> list[str]:
     for model, name in NAMES.items():
         core, scaling = _ratios(rows, model)
         if core < CORE_GOALS.get(model, 0):
-            broken.append(f"{name}: {core:.2f} of the raw runtime per core; the goal is {CORE_GOALS[model]:.2f}")
+            broken.append(
+                f"{name}: {core:.2f} of the raw runtime per core; the goal is {CORE_GOALS[model]:.2f}"
+            )
         if scaling < SCALING_GOALS.get(model, 0):
-            broken.append(f"{name}: two workers do {scaling:.2f} times one's; the goal is {SCALING_GOALS[model]}")
+            broken.append(
+                f"{name}: two workers do {scaling:.2f} times one's; the goal is {SCALING_GOALS[model]}"
+            )
     return broken
 
 

@@ -1,7 +1,7 @@
 """What `benchmarks.batch` measures, in a process with the site's environment: batch jobs on real Celery workers.
 
-`python -m benchmarks.batch_jobs FOLDER ROUNDS` makes a tenant with two endpoints, sends each file as a job to one worker
-process and to two, and prints one line of JSON per job or raw run.
+`python -m benchmarks.batch_jobs FOLDER ROUNDS` makes a tenant with two endpoints, sends each file as a job to one
+worker process and to two, and prints one line of JSON per job or raw run.
 """
 
 from __future__ import annotations
@@ -161,9 +161,20 @@ def _core_seconds(worker: psutil.Process) -> dict[int, float]:
 
 
 def _raw(folder: Path, name: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.batch_raw", f"{folder / name}.onnx", f"{folder / name}.parquet"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.batch_raw",
+        f"{folder / name}.onnx",
+        f"{folder / name}.parquet",
+    ]
     done = subprocess.run(
-        [*command, str(MAX_TOGETHER)], cwd=CHECKOUT, env=os.environ, capture_output=True, text=True, check=True
+        [*command, str(MAX_TOGETHER)],
+        cwd=CHECKOUT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     measured: dict[str, Any] = json.loads(done.stdout)
     return measured

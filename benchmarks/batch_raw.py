@@ -21,7 +21,7 @@ def main(model: str, path: str, together: int) -> None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     given = session.get_inputs()[0]
-    shape = [size for size in given.shape[1:]]
+    shape = list(given.shape[1:])
     pa.set_cpu_count(1)
     wall, processor, rows = time.perf_counter(), time.process_time(), 0
     for batch in pq.ParquetFile(path).iter_batches(batch_size=together):

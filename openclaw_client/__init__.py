@@ -1,17 +1,22 @@
-"""A small client of an OpenClaw site: predictions, base capabilities, feedback. One file; it needs httpx alone.
+"""A small client of an OpenClaw site: predictions, base capabilities, feedback, batch jobs. One file; it needs httpx.
 
 with Client("https://openclaw.example.com", client_id=…, client_secret=…) as client:
     client.use("sentiment", "很好用")
     answer = client.predict("digits-cnn", [{"image": image}])
     client.tell(answer.decision_id, label="7", satisfaction=5)
+with Client(…, scope="batch:write") as client:
+    job = client.start_batch("digits-cnn", Path("images.parquet"), result_format="parquet")
+    client.batch_result(client.wait_for_batch(job["id"])["id"], Path("answers.parquet"))
 """
 
 from __future__ import annotations
 
 import time
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -95,6 +100,72 @@ class Client:
         found = self._post(f"/api/v1/capabilities/{capability}/", body)
         return list(found["answers"])
 
+    def start_batch(
+        self,
+        endpoint: str,
+        file: Path | None = None,
+        *,
+        dataset: str = "",
+        version: str = "",
+        result_format: str = "jsonl",
+        purpose: str = "",
+        key: str = "",
+        **about: str,
+    ) -> dict[str, Any]:
+        """Start a batch job over a file, or over a registered dataset by its id; returns the job. Raises ClientError.
+
+        A dataset needs the right to read it, and `purpose` where it is kept for one alone. The same `key` again is the
+        same job. `about` may say label and region of a file.
+        """
+        if (file is None) == (not dataset):
+            raise ValueError("a file or a dataset, one of the two")
+        fields = {"endpoint": endpoint, "version": version, "result_format": result_format, **about}
+        headers = {"Idempotency-Key": key or str(uuid4())} | (
+            {"X-OpenClaw-Purpose": purpose} if purpose else {}
+        )
+        if file is None:
+            return dict(self._post("/api/v1/batch-jobs/", {**fields, "dataset": dataset}, headers=headers))
+        with file.open("rb") as stream:
+
+            def again() -> dict[str, Any]:
+                stream.seek(0)
+                return {"data": fields, "files": {"file": (file.name, stream)}, "headers": headers}
+
+            return dict(self._call("POST", "/api/v1/batch-jobs/", again).json())
+
+    def batch(self, job_id: str) -> dict[str, Any]:
+        """A batch job as it is now. Raises ClientError."""
+        return dict(self._call("GET", f"/api/v1/batch-jobs/{job_id}/").json())
+
+    def change_batch(self, job_id: str, what: str) -> dict[str, Any]:
+        """`pause`, `resume` or `cancel` a batch job. Raises ClientError."""
+        return dict(self._post(f"/api/v1/batch-jobs/{job_id}/{what}/", {}))
+
+    def wait_for_batch(self, job_id: str, *, every_s: float = 1.0) -> dict[str, Any]:
+        """The job when it has ended, or is paused: that takes a person. Raises ClientError."""
+        while (job := self.batch(job_id))["state"] in ("queued", "running"):
+            time.sleep(every_s)
+        return job
+
+    def batch_result(self, job_id: str, path: Path) -> str:
+        """Write a job's result into a file, and return its SHA-256, which is compared with the job's.
+
+        Raises ClientError, also where less or something else came.
+        """
+        told, digest = self.batch(job_id)["result_sha256"], sha256()
+        headers = {"Authorization": f"Bearer {self._token}"}
+        with self._http.stream("GET", f"/api/v1/batch-jobs/{job_id}/result/", headers=headers) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise ClientError(answer.status_code, _told(answer))
+            with path.open("wb") as file:
+                for chunk in answer.iter_bytes():
+                    digest.update(chunk)
+                    file.write(chunk)
+        if digest.hexdigest() != told:
+            raise ClientError(answer.status_code, "the result did not come whole; ask for it again")
+        return digest.hexdigest()
+
     def tell(
         self,
         decision_id: str,
@@ -151,18 +222,22 @@ class Client:
             seen.add(item["decision_id"])
         return self._told[: len(seen)]
 
-    def _post(self, path: str, body: dict[str, Any]) -> Any:
-        """One call; a token that has expired is renewed once."""
+    def _post(self, path: str, body: dict[str, Any], *, headers: Mapping[str, str] | None = None) -> Any:
+        return self._call("POST", path, lambda: {"json": body, "headers": dict(headers or {})}).json()
+
+    def _call(self, method: str, path: str, given: Callable[[], dict[str, Any]] = dict) -> httpx.Response:
+        """One call with what `given` makes; a token that has expired is renewed once."""
         for fresh in (False, True):
             if fresh or not self._token:
                 self._token = self._authorise()
-            headers = {"Authorization": f"Bearer {self._token}"}
-            answer = self._http.post(path, json=body, headers=headers)
+            arguments = given()
+            headers = arguments.pop("headers", {}) | {"Authorization": f"Bearer {self._token}"}
+            answer = self._http.request(method, path, headers=headers, **arguments)
             if answer.status_code != 401:
                 break
         if not answer.is_success:
             raise ClientError(answer.status_code, _told(answer))
-        return answer.json()
+        return answer
 
     def _authorise(self) -> str:
         answer = self._http.post(

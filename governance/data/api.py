@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status, viewsets
@@ -18,6 +19,7 @@ from governance.access.requests import principal_of
 from governance.data import datasets, lineage, loosening, selectors, services
 from governance.data import serializers as forms
 from governance.data.models import Asset, Dataset, Declassification
+from governance.data.reading_rights import grant_reading, revoke_reading
 from governance.errors import NotFound
 
 
@@ -142,6 +144,28 @@ class DatasetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         else:
             made = datasets.reference_dataset(principal=principal, location=location, digest=digest, **given)
         return Response(forms.DatasetSerializer(made).data, status=status.HTTP_201_CREATED)
+
+
+class DatasetGrantView(APIView):
+    """Which OAuth 2.0 clients may have work done on a dataset."""
+
+    decisions = {"put": "access.grant.manage", "delete": "access.grant.manage"}
+
+    @extend_schema(request=None, responses={204: None}, operation_id="datasets_grant")
+    def put(self, request: Request, dataset_id: UUID, application_id: UUID) -> Response:
+        """Let the application name the dataset as the input of its work."""
+        principal = principal_of(request)
+        dataset = get_object_or_404(selectors.visible_datasets(principal), pk=dataset_id)
+        grant_reading(principal=principal, dataset_id=dataset.id, application_id=application_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(responses={204: None}, operation_id="datasets_revoke")
+    def delete(self, request: Request, dataset_id: UUID, application_id: UUID) -> Response:
+        """Take the right away; it stops working within a second."""
+        principal = principal_of(request)
+        dataset = get_object_or_404(selectors.visible_datasets(principal), pk=dataset_id)
+        revoke_reading(principal=principal, dataset_id=dataset.id, application_id=application_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class LineageView(APIView):

@@ -158,8 +158,7 @@ def lend_dataset(*, principal: Principal, dataset_id: UUID, purpose: str = "") -
     platform. An object in a bucket needs a digest, so that the work reads what was registered. Raises NotFound for what
     is erased, InvalidInput for what lies where this site may not read.
     """
-    every = Dataset.objects.all()
-    own = every.filter(tenant_id=principal.tenant_id) if principal.tenant_id else every.none()
+    own = Dataset.objects.filter(tenant_id=_tenant(principal))
     dataset = _readable(own, principal, dataset_id, purpose)
     if dataset.asset.erased_at:
         raise _not_kept(dataset)

@@ -439,6 +439,7 @@ class Dataset(TenantModel):
     class Meta:
         verbose_name = _("dataset")
         verbose_name_plural = _("datasets")
+        permissions = [("read_dataset", "Can have work done on the dataset")]
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="data_dataset_name")]
 

@@ -119,10 +119,10 @@ def visible_datasets(principal: Principal) -> QuerySet[Dataset]:
 
 def lendable_datasets(principal: Principal) -> QuerySet[Dataset]:
     """The datasets of the principal's own tenant that work may be given: kept here, or in a bucket with a digest."""
-    rows = visible_datasets(principal)
     if principal.tenant_id is None:
-        return rows.none()
-    return rows.filter(tenant_id=principal.tenant_id, asset__erased_at__isnull=True).filter(
+        return Dataset.objects.none()
+    rows = visible_datasets(principal).filter(tenant_id=principal.tenant_id, asset__erased_at__isnull=True)
+    return rows.filter(
         Q(kind=Dataset.Kind.UPLOAD)
         | Q(kind=Dataset.Kind.REFERENCE, location__startswith="s3://") & ~Q(digest="")
     )

@@ -30,6 +30,7 @@ COMMANDS = {
     "ethics": "openclaw_site.cli.ethics:ethics",
     "data": "openclaw_site.cli.data:data",
     "keys": "openclaw_site.cli.keys:keys",
+    "batch": "openclaw_site.cli.batch:batch",
     "capabilities": "openclaw_site.cli.capabilities:capabilities",
     "plugin": "openclaw_site.cli.plugin:plugin",
     "model-server": "openclaw_site.cli.model_server:model_server",

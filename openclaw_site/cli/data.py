@@ -13,6 +13,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 PASSED_ON = {
     "datasets": "List registered datasets.",
     "register": "Register data that stays where it is, by its address.",
+    "lend": "Let a program (by its id) have work done on a dataset.",
+    "take-back": "End that.",
     "describe": "Make what is written about an asset stricter; loosening it takes two people: `act loosen`.",
     "requests": "List requests to loosen something.",
     "erasures": "List erasures, or show one with its places.",

@@ -55,9 +55,9 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
     class Meta:
         model = BatchJob
         fields = [
-            "id", "state", "endpoint", "version", "dataset", "filename", "format", "result_format",
-            "input_sha256", "input_bytes", "row_count", "rows_ok", "rows_bad", "result_sha256", "result_bytes",
-            "error", "created_by_label", "created_at", "started_at", "paused_at", "finished_at", "progress",
+            "id", "state", "endpoint", "version", "dataset", "filename", "format", "result_format", "input_sha256",
+            "input_bytes", "row_count", "rows_ok", "rows_bad", "result_sha256", "result_bytes", "error",
+            "created_by_label", "created_at", "started_at", "paused_at", "finished_at", "progress",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -72,7 +72,7 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
 
 
 class NewBatchJobSerializer(serializers.Serializer[Any]):
-    """A file of rows, or a dataset, and the endpoint that predicts them.
+    """A file of rows or a dataset, and the endpoint that predicts them.
 
     Without a version the split chooses one for the whole job.
     """

@@ -33,8 +33,9 @@ def segments(
 ) -> Iterator[tuple[bytes, int]]:
     """The file's rows in segments of equal length (the last may be shorter), and how many each holds.
 
-    `rows` tells the length from the number of all rows and the bytes that one takes. Raises UnreadableFile for what is no Parquet, has a column that is neither numbers, truth values nor text (or lists
-    of them), or is larger than the limits.
+    `rows` tells the length from the number of all rows and the bytes that one takes. Raises UnreadableFile for what is
+    no Parquet, has a column that is neither numbers, truth values nor text (or lists of them), or is larger than the
+    limits.
     """
     try:
         file = pq.ParquetFile(reader, pre_buffer=False)

@@ -86,7 +86,7 @@ def plan(job_id: UUID) -> None:
 
 
 def _claimed(job_id: UUID) -> BatchJob | None:
-    """The job, if it waits for its planning and nobody is at it. What ended its worker each time so far fails here."""
+    """The job, if it waits for its planning and nobody is at it. What ended every worker so far, fails here."""
     with transaction.atomic():
         job, now = lock_job(job_id), timezone.now()
         if job is None or job.state != Job.QUEUED or (job.planned_until and job.planned_until > now):

@@ -60,7 +60,7 @@ def create_batch_job(
     region: str = "",
     result_format: str = BatchJob.ResultFormat.JSONL,
 ) -> BatchJob:
-    """Keep the file (or name the dataset) and queue its prediction by one version: the named, or the split's choice.
+    """Keep the file (or name a dataset) and queue its prediction by one version: the named one, or the split's.
 
     `label`, `subjects` and `region` say what is in the file (internal, if nothing is said); they decide where the job
     may run, and PlacementRefused is raised when that is nowhere. A dataset's own limits hold, and these can only add to

@@ -24,6 +24,7 @@ WITHOUT = {
     "governance.audit.runs.start_verification": "queues what `audit verify` does at once",
     "governance.audit.services.record_read": INSIDE,
     "governance.data.datasets.open_dataset": "gives bytes to work that says its purpose, and a person no copy",
+    "governance.data.datasets.lend_dataset": "a part of starting work on it: `batch start --dataset`",
     "governance.data.flow.flow_from": INSIDE,
     "governance.data.flow.raise_asset": INSIDE,
     "governance.data.flow.set_limits": INSIDE,

@@ -18,6 +18,7 @@ from django.db import transaction
 from governance.data import datasets, erasing, lineage, pools, selectors, services
 from governance.data.labels import Limits
 from governance.data.models import Asset, ComputePool, Declassification, Erasure
+from governance.data.reading_rights import grant_reading, revoke_reading
 from governance.data.replay import Layout, as_table, replay_day
 from governance.data.trial import try_placement
 from governance.errors import DomainError, NotFound
@@ -61,6 +62,10 @@ class Command(BaseCommand):
         register.add_argument("--held-at", default="", help="address of the pool beside which it lies")
         register.add_argument("--label", default="internal")
         register.add_argument("--subject", action="append", default=[])
+        for step, told in (("lend", "let a program have work done on a dataset"), ("take-back", "end that")):
+            grant = steps.add_parser(step, help=told)
+            grant.add_argument("dataset", type=UUID)
+            grant.add_argument("application", type=UUID)
         describe = steps.add_parser("describe", help="make what is written about an asset stricter")
         describe.add_argument("asset", type=UUID)
         describe.add_argument("--licence", default=None)
@@ -186,6 +191,14 @@ class Command(BaseCommand):
                 for row in rows[: selectors.MAX_SEARCH]
             ],
         )
+
+    def _lend(self, principal: Principal, options: dict[str, Any]) -> None:
+        wanted = {"dataset_id": options["dataset"], "application_id": options["application"]}
+        grant_reading(principal=principal, **wanted)
+
+    def _take_back(self, principal: Principal, options: dict[str, Any]) -> None:
+        wanted = {"dataset_id": options["dataset"], "application_id": options["application"]}
+        revoke_reading(principal=principal, **wanted)
 
     def _register(self, principal: Principal, options: dict[str, Any]) -> None:
         made = datasets.reference_dataset(

@@ -174,6 +174,7 @@ def test_a_storage_that_refuses_ends_the_job(admin, endpoint, bucket, refusing):
 @pytest.fixture
 def refusing(settings):
     """The credentials are known, and may not."""
+
     class Refusing(BaseHTTPRequestHandler):
         def do_HEAD(self):
             self.send_response(403)

@@ -107,7 +107,9 @@ class TestJobs:
 
 class TestLimits:
     def cut(self, content, *, rows=10, most_rows=1000, most_bytes=1 << 30):
-        given = segments(io.BytesIO(content), rows=lambda *_given: rows, most_rows=most_rows, most_bytes=most_bytes)
+        given = segments(
+            io.BytesIO(content), rows=lambda *_given: rows, most_rows=most_rows, most_bytes=most_bytes
+        )
         return [(segment_table(segment), count) for segment, count in given]
 
     def test_segments_hold_all_rows_in_order_whatever_the_row_groups(self):
