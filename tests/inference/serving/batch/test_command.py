@@ -39,9 +39,7 @@ def dataset(admin, org):
 @pytest.fixture
 def program(admin, endpoint, org, member):
     """A client of the tenant that may call the endpoint, and its secret."""
-    application, secret = make_application(
-        org, scopes=["batch:write"], owner=member(org, Role.TENANT_ADMIN)
-    )
+    application, secret = make_application(org, scopes=["batch:write"], owner=member(org, Role.TENANT_ADMIN))
     with tenant_context(org.id):
         grant_invoke(principal=admin, endpoint_id=endpoint.id, application_id=application.id)
     return application, secret
