@@ -33,8 +33,9 @@ from inference.rollouts.lifecycle import database_time
 from inference.rollouts.looks import Look
 from inference.rollouts.models import Rollout, RolloutLook
 from inference.rollouts.rollout_services import begin_rollout, locked_rollout, set_shares, whole_split
+from inference.rollouts.spans import Span
 from inference.rollouts.splitting import locked, restorable, split_of, versions_for
-from inference.rollouts.windows import SETTLE, Span, arm_windows
+from inference.rollouts.windows import SETTLE, arm_windows
 
 REWARDS = ("reward", "task_completed")
 MAX_VERSIONS = 10

@@ -31,10 +31,10 @@ from inference.rollouts.looks import Look, arm_figures
 from inference.rollouts.models import Endpoint, Rollout, RolloutLook
 from inference.rollouts.plans import Plan
 from inference.rollouts.rollout_services import advance, follow_answer, hold, promote, roll_back_rollout
+from inference.rollouts.spans import Span
 from inference.rollouts.windows import (
     SETTLE,
     THRESHOLD_WINDOW,
-    Span,
     answered_at_all,
     arm_windows,
     latency_thresholds,

@@ -7,13 +7,12 @@ them: the test of `analysis.drift.shape_evidence` needs that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
-if TYPE_CHECKING:
-    from inference.rollouts.windows import Span
+from inference.rollouts.spans import Span
 
 CLASSES, CONFIDENCE = "drift_prediction", "drift_confidence"
 # More bins tell finer differences apart, and need more answers for any.

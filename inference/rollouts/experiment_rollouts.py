@@ -30,14 +30,9 @@ from inference.rollouts.experiment_windows import Counted, Settled, counted, tim
 from inference.rollouts.looks import Look
 from inference.rollouts.models import Rollout, RolloutLook
 from inference.rollouts.rollout_services import begin_rollout, locked_rollout, set_shares, whole_split
+from inference.rollouts.spans import Span
 from inference.rollouts.splitting import locked, restorable, split_of, versions_for
-from inference.rollouts.windows import (
-    SETTLE,
-    THRESHOLD_WINDOW,
-    Span,
-    answered_at_all,
-    latency_thresholds,
-)
+from inference.rollouts.windows import SETTLE, THRESHOLD_WINDOW, answered_at_all, latency_thresholds
 
 Action = RolloutLook.Action
 Verdict = RolloutLook.Verdict

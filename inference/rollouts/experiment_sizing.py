@@ -22,7 +22,8 @@ from inference.rollouts.experiment_plans import MEANS, ExperimentPlan
 from inference.rollouts.lifecycle import database_time
 from inference.rollouts.models import Endpoint
 from inference.rollouts.plans import METRICS, OF_FEEDBACK, QUANTILES
-from inference.rollouts.windows import Span, arm_windows
+from inference.rollouts.spans import Span
+from inference.rollouts.windows import arm_windows
 
 WINDOW = timedelta(days=1)
 # Fewer samples than this say too little about a version.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +12,7 @@ from django.db import connection
 from inference.rollouts.analysis.sequential import Rate, Sums
 from inference.rollouts.analysis.windows import ArmWindow
 from inference.rollouts.distributions import Bins, counts_by_bin
+from inference.rollouts.spans import Span
 
 # A changed split is everywhere within a second; what was answered before that belongs to the step before.
 SETTLE = timedelta(seconds=1)
@@ -63,15 +63,6 @@ QUANTILES = """
         ORDER BY at DESC LIMIT %s
     ) newest
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """From when to when, of which endpoint."""
-
-    endpoint_id: UUID
-    since: datetime
-    until: datetime
 
 
 def arm_windows(

@@ -12,7 +12,8 @@ from inference.rollouts import rollout_services
 from inference.rollouts.distributions import counts_by_bin, prediction_bins
 from inference.rollouts.lifecycle import database_time
 from inference.rollouts.plans import Plan, checked_plan
-from inference.rollouts.windows import Span, arm_windows
+from inference.rollouts.spans import Span
+from inference.rollouts.windows import arm_windows
 from tests.inference.rollouts.rollouts import look
 
 pytestmark = pytest.mark.django_db

@@ -17,7 +17,8 @@ from inference.rollouts.lifecycle import database_time
 from inference.rollouts.metrics import RolloutCollector
 from inference.rollouts.models import Feedback
 from inference.rollouts.services import drop_old_outcomes
-from inference.rollouts.windows import Span, arm_windows
+from inference.rollouts.spans import Span
+from inference.rollouts.windows import arm_windows
 from tests.factories.governance import bearer_token, make_application
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey")]
