@@ -36,6 +36,12 @@ register(
         roles=frozenset({Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST, Role.SERVICE}),
         scopes=frozenset({"models:infer", "skills:invoke"}),
     ),
+    # Who decides sees what is withheld: content, with the label of what answered.
+    ActionRule(
+        "oversight.answer.look",
+        roles=frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST, Role.ETHICS_OFFICER}),
+        groups=frozenset({"read_data"}),
+    ),
     ActionRule(
         "oversight.task.appeal",
         roles=frozenset({Role.TENANT_ADMIN, Role.DEVELOPER, Role.DATA_SCIENTIST, Role.SERVICE}),

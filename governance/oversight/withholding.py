@@ -235,7 +235,10 @@ def check_confirmed(row: Withheld) -> None:
 
 @transaction.atomic
 def look_at(*, principal: Principal, task_id: UUID) -> Content | None:
-    """What a task withholds, for whoever is to decide it and is not who asked; None where it withholds nothing."""
+    """What a task withholds, for whoever is to decide it and is not who asked; None where it withholds nothing.
+
+    It is content like any other: the label of what answered decides what reading it takes.
+    """
     task = OversightTask.objects.filter(pk=task_id).first()
     if task is None:
         raise NotFound(_("There is no such task."))
@@ -243,6 +246,7 @@ def look_at(*, principal: Principal, task_id: UUID) -> Content | None:
     row = Withheld.objects.filter(task_id=task.appeal_of_id or task.id, content__isnull=False).first()
     if row is None:
         return None
+    require(principal, "oversight.answer.look", task.subject, tenant_id=task.tenant_id)
     record_step(task, "look", principal=principal)
     return _content(row)
 

@@ -14,17 +14,18 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from governance.access import facts
 from governance.access.models import Application
 from governance.access.principals import token_owner
 from governance.access.services import create_application
 from governance.audit.models import AuditEntry
 from governance.data import erasers
-from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, TooLarge
+from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound, StepUpRequired, TooLarge
 from governance.oversight import ruling, services, tasking, withholding
 from governance.oversight.erasing import WITHHELD
 from governance.oversight.models import OversightTask, Withheld
 from governance.oversight.withholding import Content, Lapsed, Rejected, WaitsForAPerson
-from governance.principals import Role
+from governance.principals import Factor, Role
 from governance.refs import ObjectRef
 from governance.tenants.context import RowScope, platform_scope, row_scope
 from governance.tenants.models import User
@@ -116,6 +117,22 @@ def test_who_asked_does_not_confirm_it(clerk, second):
         withholding.look_at(principal=clerk, task_id=task.id)
     say(second, task)
     assert fetch(clerk, task) == ANSWER.data
+
+
+def test_looking_at_a_restricted_answer_takes_a_fresh_factor_and_is_a_read(developer, second, monkeypatch):
+    task = keep(developer)
+    monkeypatch.setattr(facts, "_source", lambda _target, _tenant_id: {"label": "restricted"})
+    hasty = replace(second, signals=replace(second.signals, factor=Factor.PASSWORD))
+    with acting(hasty), pytest.raises(StepUpRequired, match="restricted"):
+        withholding.look_at(principal=hasty, task_id=task.id)
+    with acting(second):
+        assert withholding.look_at(principal=second, task_id=task.id) == ANSWER
+    with platform_scope(), transaction.atomic():
+        (read,) = AuditEntry.objects.filter(action="data.asset.read", target_id=ENDPOINT.id)
+    assert (read.details, read.actor_id) == (
+        {"label": "restricted", "decision": "oversight.answer.look"},
+        str(second.id),
+    )
 
 
 def test_who_owns_the_program_that_asked_does_not_confirm_it(org, clerk, second):
