@@ -93,6 +93,20 @@ def test_a_policy_never_widens_what_roles_allow(in_force):
     assert not decide(nobody, ACTION, THING).allow
 
 
+def test_of_policies_that_contradict_the_forbidding_one_decides_in_whatever_order(in_force):
+    permit = (
+        f'@id("yes") @obligation("tell-somebody") permit (principal, action == Action::"{ACTION}", resource);'
+    )
+    forbid = f'@id("no") @reason("Not today.") forbid (principal, action == Action::"{ACTION}", resource);'
+    for text in (f"{permit}\n{forbid}", f"{forbid}\n{permit}"):
+        in_force(text)
+        decision = decide(person(), ACTION, THING, tenant_id=TENANT)
+        assert (decision.allow, decision.rules, decision.reasons) == (False, ("no",), ("Not today.",))
+        assert decision.obligations == ()
+    in_force(permit)
+    assert decide(person(), ACTION, THING, tenant_id=TENANT).obligations == ("tell-somebody",)
+
+
 def test_a_policy_about_another_action_is_not_even_looked_at(in_force):
     in_force('@id("bank.other") forbid (principal, action == Action::"registry.model.view", resource);')
     assert decide(person(), ACTION, THING).allow
