@@ -66,6 +66,7 @@ class Command(BaseCommand):
             grant = steps.add_parser(step, help=told)
             grant.add_argument("dataset", type=UUID)
             grant.add_argument("application", type=UUID)
+            grant.add_argument("--tenant", default="", help="short name of the tenant")
         describe = steps.add_parser("describe", help="make what is written about an asset stricter")
         describe.add_argument("asset", type=UUID)
         describe.add_argument("--licence", default=None)

@@ -46,10 +46,17 @@ def program(admin, endpoint, org, member):
 
 
 @pytest.fixture
-def run(live_server, program):
+def site(request, settings):
+    """The site's address; it serves no static files."""
+    Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
+    return request.getfixturevalue("live_server").url
+
+
+@pytest.fixture
+def run(site, program):
     application, secret = program
     environment = {
-        "OPENCLAW_URL": live_server.url,
+        "OPENCLAW_URL": site,
         "OPENCLAW_CLIENT_ID": application.client_id,
         "OPENCLAW_CLIENT_SECRET": secret,
     }
@@ -149,13 +156,11 @@ def test_the_operator_lends_from_the_command_line_and_an_administrator_by_rest(
     assert run("start", "adder", "--dataset", dataset.id).exit_code == 1
 
 
-def test_what_is_said_wrongly(run, program, live_server, tmp_path):
+def test_what_is_said_wrongly(run, program, site, tmp_path):
     assert run("start", "adder").exit_code == 2
     assert run("show", uuid7()).exit_code == 1
     application, secret = program
-    with Client(
-        live_server.url, client_id=application.client_id, client_secret=secret, scope="batch:write"
-    ) as asked:
+    with Client(site, client_id=application.client_id, client_secret=secret, scope="batch:write") as asked:
         with pytest.raises(ValueError, match="one of the two"):
             asked.start_batch("adder")
         with pytest.raises(ClientError):
