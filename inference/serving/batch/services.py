@@ -163,6 +163,7 @@ def cause_of(job: BatchJob) -> Cause:
         action="serving.batch.create",
         target_type="rollouts.endpoint",
         target_id=str(job.endpoint_id),
+        duties=tuple(job.duties),
     )
 
 

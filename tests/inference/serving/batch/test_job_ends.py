@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 
+from governance.access.hub import hub
 from governance.errors import Conflict
 from governance.keys import keyring
 from governance.keys import services as keys
 from governance.keys.errors import KeysUnavailable
 from governance.keys.memory import memory
 from governance.keys.models import DataKey, KeyState
+from governance.oversight.ruling import save_rule
+from governance.refs import ObjectRef
+from governance.tenants.checkpoints import Revoked
 from governance.tenants.context import tenant_context
 from inference.serving.batch import files, in_service, joining, loading, planning, progress, worker
 from inference.serving.batch.steps import answer
@@ -46,6 +50,35 @@ def test_a_model_that_is_taken_out_of_service_stops_between_two_steps(admin, end
     assert (done.state, len(computed)) == ("failed", 2)
     assert "out of service" in done.error
     assert len(names(done)) == 1, "nothing half-done is kept beside the input"
+
+
+def test_a_job_under_way_ends_when_unsure_answers_must_wait_for_a_person(admin, endpoint, org, monkeypatch):
+    job = start(admin, rows(40))
+    computed = []
+
+    def predict(*args, **kwargs):
+        computed.append(1)
+        if len(computed) == 2:
+            with tenant_context(org.id):
+                save_rule(
+                    principal=admin,
+                    target=ObjectRef.of(endpoint),
+                    tenant_id=org.id,
+                    question="Is it right?",
+                    options=(),
+                    confidence_below=0.9,
+                    output="y",
+                    due_minutes=30,
+                    withhold=True,
+                )
+            hub.dispatch("policy", "")  # what a worker's hub hears
+        return answer(*args, **kwargs)
+
+    monkeypatch.setattr(worker, "answer", predict)
+    with pytest.raises(Revoked, match=r"withhold-below:0\.9:y"):
+        compute(job)
+    assert len(computed) == 2
+    assert len(names(job)) == 1, "nothing half-done is kept beside the input"
 
 
 def test_a_shard_waits_for_keys_that_are_away_and_its_attempt_does_not_count(
