@@ -42,7 +42,7 @@ from openclaw_site.config import CHECKOUT
 from openclaw_site.demo import accounts
 
 # So many that a job takes some ten seconds.
-ROWS = {"tab": 300_000, "resnet": 6_000}
+ROWS = {"tab": 300_000, "resnet": 4_000}
 WARM_UP_ROWS = 300
 CHUNK = 1 << 20
 DEADLINE_S = 240.0
