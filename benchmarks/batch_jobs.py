@@ -43,7 +43,8 @@ from openclaw_site.demo import accounts
 
 # So many that a job takes some ten seconds.
 ROWS = {"tab": 300_000, "resnet": 4_000}
-WARM_UP_ROWS = 300
+# Four shards: while one process loads the model, the other takes the next, and has it loaded too.
+WARM_UP_ROWS = 4_000
 CHUNK = 1 << 20
 DEADLINE_S = 240.0
 
@@ -64,8 +65,7 @@ def main(folder: Path, rounds: int) -> None:
             for workers in (1, 2) if number % 2 == 0 else (2, 1):
                 with _celery(folder, workers) as process:
                     for model in models:
-                        for _worker in range(2 * workers):
-                            _job(principal, folder / f"{model.name}-warm-up.parquet", model.name, process)
+                        _job(principal, folder / f"{model.name}-warm-up.parquet", model.name, process)
                         if workers == 1:
                             _tell(model.name, "raw", _raw(folder, model.name))
                         measured = _job(principal, folder / f"{model.name}.parquet", model.name, process)
