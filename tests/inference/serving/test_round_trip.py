@@ -32,12 +32,13 @@ def tensors(draw: st.DrawFn, datatype: str, rows: int) -> np.ndarray[Any, Any]:
         array[:] = [value.encode() for value in draw(st.lists(text, min_size=2 * rows, max_size=2 * rows))]
         return array.reshape(rows, 2)
     dtype = DATATYPES[datatype].dtype
-    elements = (
-        st.floats(allow_nan=False, allow_infinity=False, width=8 * dtype.itemsize)  # type: ignore[arg-type]
-        if dtype.kind == "f"
-        else None
-    )
-    return draw(hnp.arrays(dtype, (rows, 2), elements=elements))
+    return draw(hnp.arrays(dtype, (rows, 2), elements=_floats(dtype) if dtype.kind == "f" else None))
+
+
+def _floats(dtype: np.dtype[Any]) -> st.SearchStrategy[float]:
+    """Every finite number of the type. Without bounds, what is too large for it would be drawn and thrown away."""
+    most = float(np.finfo(dtype).max)
+    return st.floats(-most, most, width=8 * dtype.itemsize)  # type: ignore[arg-type]
 
 
 @given(data=st.data(), rows=st.integers(1, 6), ordered=st.randoms())

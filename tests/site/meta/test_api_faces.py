@@ -13,6 +13,7 @@ MODULE = "an area's module says it about its own thing, with the bytes in hand; 
 PART = "no act of its own: what causes it is one"
 # What no endpoint does, and why.
 WITHOUT = {
+    "governance.data.datasets.lend_dataset": "a part of starting work on it: `POST /api/v1/batch-jobs/` with `dataset`",
     "governance.data.datasets.open_dataset": "gives bytes to work that says its purpose; a person gets no copy",
     "governance.ethics.binding.bind": MODULE,
     "governance.ethics.enforcing.require_approved": PART,
