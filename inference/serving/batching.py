@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from math import ceil
 from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import UUID
@@ -26,7 +25,7 @@ import numpy as np
 
 from inference.serving import metrics
 from inference.serving.datatypes import Tensors
-from inference.serving.errors import Overloaded, ProtocolError
+from inference.serving.errors import Overloaded, ProtocolError, would_wait
 from inference.serving.fairness import NOBODY, Turns
 from inference.serving.pacing import Pace
 from inference.serving.statistics import ModelStatistics
@@ -187,18 +186,24 @@ class Batcher:
         for thread in list(self._threads):
             await asyncio.to_thread(thread.join)
 
+    def stands_s(self, now: float) -> float:
+        """How long whoever comes `now` would wait (on `time.monotonic`'s clock), where that has been too long for a
+        while; else 0."""
+        wait_s = self._wait_s()
+        if self._pending:
+            # What else runs on these cores makes it longer than its estimate, so what was measured counts too.
+            wait_s = max(wait_s, self._waited_s)
+        return wait_s if self._pace.overloaded(now, wait_s) else 0.0
+
+    def _wait_s(self) -> float:
+        return self._pace.wait_s(rows=self._pending_rows, requests=len(self._pending)) / len(self._threads)
+
     def _refuse_early(self, entry: Entry, patient: bool) -> None:
         """Raise Overloaded where waiting would be in vain: the caller learns it now, the model computes for others."""
-        wait_s = self._pace.wait_s(rows=self._pending_rows, requests=len(self._pending)) / len(self._threads)
-        too_late = wait_s > entry.deadline - entry.queued_at
-        # What else runs on these cores makes the wait longer than its estimate, so what was measured counts too.
-        stands_s = max(wait_s, self._waited_s) if self._pending else wait_s
-        if too_late or (self._pace.overloaded(entry.queued_at, stands_s) and not patient):
-            metrics.SHED.inc()
-            raise Overloaded(
-                f"this request would wait about {1000 * stands_s:.0f} ms for its turn; try again shortly",
-                retry_after_s=max(ceil(stands_s), 1),
-            )
+        wait_s = self._wait_s()
+        stands_s = self.stands_s(entry.queued_at)
+        if wait_s > entry.deadline - entry.queued_at or (stands_s and not patient):
+            raise would_wait(stands_s or wait_s)
 
     def _check_waiting(self) -> None:
         """End what is past its deadline, and let what waits long watch its caller. Runs only while there is work."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from math import ceil
+
+from inference.serving import metrics
+
 
 class ProtocolError(Exception):
     """The request cannot be answered. Faces write it as `{"error": message}` with `status`."""
@@ -29,3 +33,12 @@ class Overloaded(ProtocolError):
 
     def __init__(self, message: str, *, status: int = 503, retry_after_s: int = 1) -> None:
         super().__init__(status, message, headers=((b"retry-after", str(retry_after_s).encode()),))
+
+
+def would_wait(wait_s: float) -> Overloaded:
+    """The early refusal of a request that would wait so long; it is counted."""
+    metrics.SHED.inc()
+    return Overloaded(
+        f"this request would wait about {1000 * wait_s:.0f} ms for its turn; try again shortly",
+        retry_after_s=max(ceil(wait_s), 1),
+    )

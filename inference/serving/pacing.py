@@ -24,6 +24,8 @@ WORTH_WAITING_S = 0.002
 MAX_GAP_S = 1.0
 # A burst is worked off; what stands for longer than this is overload (the idea of CoDel, RFC 8289).
 STANDING_S = 0.1
+# A queue that was overloaded so lately is so at once when it is too long again, as CoDel goes on where it left off.
+AGAIN_S = 0.5
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Pace:
     _last_arrival: float = -math.inf
     _gap_s: float = MAX_GAP_S
     _standing_since: float = math.inf
+    _over_at: float = -math.inf
 
     @property
     def learnt(self) -> bool:
@@ -113,7 +116,10 @@ class Pace:
                 self._standing_since = math.inf
             return False
         self._standing_since = min(self._standing_since, now)
-        return now - self._standing_since >= STANDING_S
+        if now - self._standing_since < STANDING_S and now - self._over_at >= AGAIN_S:
+            return False
+        self._over_at = now
+        return True
 
     def window_s(self) -> float:
         """How long the oldest request may wait for company: nothing, unless a run's fixed cost is high and another

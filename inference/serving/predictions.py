@@ -13,7 +13,7 @@ from governance.ids import uuid7
 from inference.serving import metrics
 from inference.serving.batching import CallerGone
 from inference.serving.datatypes import Tensors
-from inference.serving.errors import Overloaded, ProtocolError
+from inference.serving.errors import Overloaded, ProtocolError, would_wait
 from inference.serving.fairness import Shares
 from inference.serving.http import (
     BINARY,
@@ -31,7 +31,7 @@ from inference.serving.outcomes import Outcome, OutcomeLog
 from inference.serving.pool import ServedModel
 from inference.serving.protocol import InferenceRequest, OutputTensor, encode_response, parse_request
 from inference.serving.referrals import AnswerWithheld, Refer, Referral, referral_of
-from inference.serving.routing import Route, RoutedArm, Router
+from inference.serving.routing import SPLIT, Route, RoutedArm, Router
 from inference.serving.runtime import PredictError
 from inference.serving.shadows import Shadows
 
@@ -133,10 +133,11 @@ class Predictor:
         headers = prediction.headers
         body = await self._bodies.read(receive, headers)
         prediction.bytes_in = len(body)
+        route = self._router.route(prediction.endpoint)
+        _refuse_unparsed(prediction, route, body)
         request = parse_request(body, headers.json_length)
         prediction.request_id = request.id or headers.request_id.decode("latin-1")
         session = headers.session.decode("latin-1") or str(request.parameters.get("session_id", ""))
-        route = self._router.route(prediction.endpoint)
         prediction.routed, model, prediction.chosen, prediction.propensity = await self._router.pick(
             route,
             version=prediction.version,
@@ -240,6 +241,22 @@ class Predictor:
         self._outcomes.add(outcome)
         if prediction.mirrored is not None and status == 200:
             self._shadows.mirror(*prediction.mirrored, outcome)
+
+
+def _refuse_unparsed(prediction: Prediction, route: Route, body: bytes) -> None:
+    """Raise Overloaded where the queue stands and the body cannot change that: one version answers whoever asks, and
+    no deadline of the caller's own is named.
+
+    Under overload most of what comes is refused; parsing it first would keep the event loop from those who are not.
+    """
+    if len(route.weighted) != 1 or route.by_cohort or prediction.version:
+        return
+    (routed,) = route.weighted
+    wait_s = routed.model.batcher.stands_s(time.monotonic()) if routed.model is not None else 0.0
+    if wait_s and b'"timeout"' not in body[: prediction.headers.json_length]:
+        prediction.request_id = prediction.headers.request_id.decode("latin-1")
+        prediction.routed, prediction.chosen, prediction.propensity = routed, SPLIT, 1.0
+        raise would_wait(wait_s)
 
 
 def _referral(prediction: Prediction, model: ServedModel, outputs: Tensors) -> Referral | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.serving.pacing import LEARNT_AFTER_RUNS, MAX_GAP_S, STANDING_S, Pace
+from inference.serving.pacing import AGAIN_S, LEARNT_AFTER_RUNS, MAX_GAP_S, STANDING_S, Pace
 
 SIZES = [1, 3, 2, 8, 1, 5, 4, 32, 16, 1, 2, 7]
 
@@ -91,6 +91,16 @@ def test_a_burst_is_worked_off_and_a_standing_queue_is_not() -> None:
     assert pace.overloaded(10.3 + STANDING_S, 0.6), "it still stands"
     assert not pace.overloaded(10.4 + STANDING_S, 0.25)
     assert not pace.overloaded(11.0, 0.9), "it stands anew"
+
+
+def test_a_queue_that_stood_a_moment_ago_is_not_let_grow_again() -> None:
+    pace = taught(0.0, 0.01, objective_s=0.5)
+    assert not pace.overloaded(10.0, 0.9)
+    assert pace.overloaded(10.1 + STANDING_S, 0.9)
+    assert not pace.overloaded(10.3, 0.1), "it came down"
+    assert pace.overloaded(10.1 + STANDING_S + 0.9 * AGAIN_S, 0.9)
+    assert not pace.overloaded(10.9, 0.1)
+    assert not pace.overloaded(12.0, 0.9), "after a while it is a burst like any other"
 
 
 def test_the_wait_is_what_the_runs_ahead_take() -> None:
