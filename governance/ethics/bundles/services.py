@@ -15,7 +15,6 @@ from governance.audit.services import record
 from governance.errors import NotFound
 from governance.ethics import subjects
 from governance.ethics.bundles.content import EXPORT, canonical, gather
-from governance.ethics.bundles.paper import pdf_of
 from governance.ethics.bundles.signing import KEY, archive
 from governance.keys.providers import signer
 from governance.principals import Principal
@@ -58,6 +57,8 @@ def export_bundle(*, principal: Principal, target: ObjectRef, form: Form = "zip"
     name = f"evidence-{exact.id}"
     if form == "json":
         return Bundle(f"{name}.json", TYPES[form], written, digest)
+    from governance.ethics.bundles.paper import pdf_of  # ReportLab is large, and few processes ever print
+
     paper = pdf_of(document, digest=digest)
     if form == "pdf":
         return Bundle(f"{name}.pdf", TYPES[form], paper, digest)
