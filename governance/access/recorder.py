@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 2.0
 MAX_BUFFERED = 5_000
+PAUSES_S = (0.0, 0.05, 0.25)  # between the attempts to hand a batch over
 CLOCK = frozenset({"now", "hour", "weekday"})  # differ every time without making another question
 
 
@@ -130,11 +131,14 @@ class Recorder:
 
 
 def _handed_over(sink: Sink, batch: Sequence[Recorded]) -> None:
-    """Once more where the connection went away meanwhile (a worker closes its pool between two tasks), or a tenant."""
-    try:
-        sink(batch)
-    except (OperationalError, InterfaceError, IntegrityError):
-        sink(batch)
+    """Again where the connection went away meanwhile (a worker closes its pool between two tasks, and short tasks
+    follow each other closely), or a tenant."""
+    for pause_s in PAUSES_S:
+        try:
+            return sink(batch)
+        except (OperationalError, InterfaceError, IntegrityError):
+            time.sleep(pause_s)
+    sink(batch)
 
 
 def _facts_of_the_moment(request: dict[str, Any]) -> str:
