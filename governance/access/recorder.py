@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, InterfaceError, OperationalError
 
@@ -22,6 +22,7 @@ from governance.decision import Decision
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 FLUSH_S = 2.0
 MAX_BUFFERED = 5_000
 PAUSES_S = (0.0, 0.05, 0.25)  # between the attempts to hand a batch over
@@ -111,7 +112,7 @@ class Recorder:
             return
         for sink in self._sinks:
             try:
-                _handed_over(sink, batch)
+                handed_over(sink, batch)
             except Exception:
                 log.exception("recorded decisions could not be kept")
 
@@ -130,12 +131,13 @@ class Recorder:
             self.flush()
 
 
-def _handed_over(sink: Sink, batch: Sequence[Recorded]) -> None:
+def handed_over(sink: Callable[[T], object], batch: T) -> None:
     """Again where the connection went away meanwhile (a worker closes its pool between two tasks, and short tasks
     follow each other closely), or a tenant."""
     for pause_s in PAUSES_S:
         try:
-            return sink(batch)
+            sink(batch)
+            return
         except (OperationalError, InterfaceError, IntegrityError):
             time.sleep(pause_s)
     sink(batch)

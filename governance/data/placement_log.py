@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import close_old_connections, transaction
 from django.utils import timezone
 
-from governance.access.recorder import recorder
+from governance.access.recorder import handed_over, recorder
 from governance.audit.services import platform_tenant_id
 from governance.data.models import PlacementRecord
 from governance.tenants.context import platform_scope
@@ -74,30 +74,7 @@ class PlacementLog:
             batch, self._buffer = self._buffer, {}
         if not batch:
             return 0
-        with platform_scope(), transaction.atomic():
-            house = platform_tenant_id()
-            PlacementRecord.objects.bulk_create(
-                PlacementRecord(
-                    tenant_id=placed.tenant_id or house,
-                    at=datetime.fromtimestamp(second, UTC),
-                    task=placed.task,
-                    workload=placed.workload,
-                    label=placed.label,
-                    subjects=list(placed.subjects),
-                    region=placed.region,
-                    kept_for=placed.kept_for,
-                    purpose=placed.purpose,
-                    pool=placed.pool,
-                    rule=placed.rule,
-                    reason=placed.reason[:300],
-                    starting=placed.starting,
-                    burst=placed.burst,
-                    queue_length=placed.queue_length,
-                    on_data=placed.on_data,
-                    count=count,
-                )
-                for (second, placed), count in batch.items()
-            )
+        handed_over(_write, batch)
         return len(batch)
 
     def forget(self) -> None:
@@ -116,6 +93,33 @@ class PlacementLog:
             self.flush()
         except Exception:
             logger.exception("recorded placements could not be kept")
+
+
+def _write(batch: dict[tuple[int, Placed], int]) -> None:
+    with platform_scope(), transaction.atomic():
+        house = platform_tenant_id()
+        PlacementRecord.objects.bulk_create(
+            PlacementRecord(
+                tenant_id=placed.tenant_id or house,
+                at=datetime.fromtimestamp(second, UTC),
+                task=placed.task,
+                workload=placed.workload,
+                label=placed.label,
+                subjects=list(placed.subjects),
+                region=placed.region,
+                kept_for=placed.kept_for,
+                purpose=placed.purpose,
+                pool=placed.pool,
+                rule=placed.rule,
+                reason=placed.reason[:300],
+                starting=placed.starting,
+                burst=placed.burst,
+                queue_length=placed.queue_length,
+                on_data=placed.on_data,
+                count=count,
+            )
+            for (second, placed), count in batch.items()
+        )
 
 
 def drop_old_placements() -> int:
