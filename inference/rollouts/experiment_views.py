@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from governance.access.decisions import require
 from governance.access.requests import principal_of
-from governance.errors import DomainError, InvalidInput, NotFound
+from governance.errors import DomainError, InvalidInput
 from inference.registry.models import ModelVersion
 from inference.rollouts.analysis.experiment_sentences import metric_name
 from inference.rollouts.experiment_pages import sizing_rows
@@ -33,7 +33,8 @@ from inference.rollouts.experiment_sizing import sizing
 from inference.rollouts.models import Endpoint
 from inference.rollouts.plans import DAY_S
 from inference.rollouts.rollout_services import whole_split
-from inference.rollouts.selectors import visible_endpoints, visible_rollouts
+from inference.rollouts.rollout_views import rollout_of
+from inference.rollouts.views import endpoint_of
 
 SHARE = "share-"
 DEFAULTS = {
@@ -67,10 +68,7 @@ class ShareRow:
 def start(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     """Plan an experiment (`do` is plan: its size is shown) or start it."""
     principal = principal_of(request)
-    endpoint = visible_endpoints(principal).filter(pk=endpoint_id).first()
-    if endpoint is None:
-        require(principal, "rollouts.endpoint.view")
-        raise NotFound(_("There is no such endpoint."))
+    endpoint = endpoint_of(request, endpoint_id)
     require(principal, "rollouts.endpoint.split", endpoint)
     given = {name: request.POST.get(name, default).strip() for name, default in DEFAULTS.items()}
     rows = _rows(request, endpoint)
@@ -107,10 +105,7 @@ def start(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 def stop_arm(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
     """Give one treatment nothing any more."""
     principal = principal_of(request)
-    found = visible_rollouts(principal).filter(pk=rollout_id).first()
-    if found is None:
-        require(principal, "rollouts.endpoint.view")
-        raise NotFound(_("There is no such rollout."))
+    found = rollout_of(request, rollout_id)
     stop_arms(
         principal=principal,
         rollout_id=found.id,

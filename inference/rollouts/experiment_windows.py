@@ -29,7 +29,7 @@ from inference.rollouts.analysis.mismatch import Drawn
 from inference.rollouts.analysis.sequential import Rate, Sums
 from inference.rollouts.analysis.windows import ArmWindow
 from inference.rollouts.models import Rollout, SplitChange
-from inference.rollouts.windows import SETTLE
+from inference.rollouts.windows import SETTLE, figure_of, metric_of, window_of
 
 # Records are written within seconds; in a disturbance of the database they wait in memory, for minutes at most.
 LAG = timedelta(minutes=10)
@@ -164,7 +164,7 @@ def counted(
         version = key.partition(":")[2]
         totals[version] = [have + more for have, more in zip(totals[version], figures, strict=True)]
     return Counted(
-        {name: _window(totals[name], names, told.get(id_, {})) for name, id_ in versions.items()},
+        {name: window_of(totals[name], names, told.get(id_, {})) for name, id_ in versions.items()},
         [
             Drawn(
                 {v: share / sum(time.shares.values()) for v, share in time.shares.items()},
@@ -245,27 +245,5 @@ def _told(
         values = _values(rollout, versions, dict(enumerate(times)))
         cursor.execute(TOLD.format(kept=KEPT, times=TIMES), values)
         for version, kind, count, total, squares, right in cursor.fetchall():
-            metric, figure = _figure(kind, count, total, squares, right)
-            told.setdefault(version, {})[metric] = figure
+            told.setdefault(version, {})[metric_of(kind)] = figure_of(kind, count, total, squares, right)
     return told
-
-
-def _window(row: Sequence[int], names: Sequence[str], told: Mapping[str, Rate | Sums]) -> ArmWindow:
-    requests, errors, refused, timed, *slower = row
-    return ArmWindow(
-        requests=requests,
-        errors=errors,
-        timed=timed,
-        slower=dict(zip(names, slower, strict=True)),
-        rates={"refused": Rate(requests + refused, refused)}
-        | {name: figure for name, figure in told.items() if isinstance(figure, Rate)},
-        sums={name: figure for name, figure in told.items() if isinstance(figure, Sums)},
-    )
-
-
-def _figure(kind: str, count: int, total: float, squares: float, right: int) -> tuple[str, Rate | Sums]:
-    if kind == "label":
-        return "accuracy", Rate(count, right)
-    if kind == "task_completed":
-        return kind, Rate(count, round(total))
-    return kind, Sums(count, total, squares)

@@ -25,7 +25,8 @@ from inference.rollouts.experiment_pages import experiment_context
 from inference.rollouts.models import Rollout
 from inference.rollouts.plans import DAY_S
 from inference.rollouts.rollout_pages import look_context, rollout_context
-from inference.rollouts.selectors import candidates, visible_endpoints, visible_rollouts
+from inference.rollouts.selectors import candidates, visible_rollouts
+from inference.rollouts.views import endpoint_of
 
 MAX_LOOKS = 50
 STEPS: dict[str, Callable[..., Rollout]] = {
@@ -54,10 +55,7 @@ DEFAULTS = {
 def start(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     """Begin to bring a version in."""
     principal = principal_of(request)
-    endpoint = visible_endpoints(principal).filter(pk=endpoint_id).first()
-    if endpoint is None:
-        require(principal, "rollouts.endpoint.view")
-        raise NotFound(_("There is no such endpoint."))
+    endpoint = endpoint_of(request, endpoint_id)
     require(principal, "rollouts.endpoint.split", endpoint)
     given = {name: request.POST.get(name, default).strip() for name, default in DEFAULTS.items()}
     watched = [name for name in SHAPES if name in request.POST.getlist("watch")]
@@ -90,7 +88,7 @@ def start(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 @require_safe
 def rollout(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
     """One rollout."""
-    found = _rollout(request, rollout_id)
+    found = rollout_of(request, rollout_id)
     context = rollout_context(found) | {
         "looks": found.evidence.all()[:MAX_LOOKS],
         "may_split": decide(principal_of(request), "rollouts.endpoint.split", found.endpoint).allow,
@@ -102,7 +100,7 @@ def rollout(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
 @require_safe
 def live(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
     """The part of the page that refreshes itself; the whole page when another step or state is reached."""
-    found = _rollout(request, rollout_id)
+    found = rollout_of(request, rollout_id)
     answer = render(request, "rollouts/rollout_live.html", rollout_context(found))
     if request.GET.get("at", "") != f"{found.state}-{found.step}-{found.looks}":
         answer["HX-Refresh"] = "true"
@@ -113,7 +111,7 @@ def live(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
 @require_safe
 def look(request: HttpRequest, rollout_id: UUID, number: int) -> HttpResponse:
     """The evidence of one look."""
-    found = _rollout(request, rollout_id)
+    found = rollout_of(request, rollout_id)
     seen = found.evidence.filter(number=number).first()
     if seen is None:
         raise NotFound(_("There was no such look."))
@@ -124,7 +122,7 @@ def look(request: HttpRequest, rollout_id: UUID, number: int) -> HttpResponse:
 @require_POST
 def act(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
     """What a person decides: `do` is promote, roll_back, cancel or resume."""
-    found = _rollout(request, rollout_id)
+    found = rollout_of(request, rollout_id)
     service = STEPS.get(request.POST.get("do", ""))
     if service is None:
         raise InvalidInput(_("Choose one from the list."))
@@ -142,7 +140,7 @@ def act(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
     return HttpResponseRedirect(reverse("rollout", args=[found.id]))
 
 
-def _rollout(request: HttpRequest, rollout_id: UUID) -> Rollout:
+def rollout_of(request: HttpRequest, rollout_id: UUID) -> Rollout:
     principal = principal_of(request)
     found = visible_rollouts(principal).filter(pk=rollout_id).first()
     if found is None:

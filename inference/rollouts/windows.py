@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -95,12 +96,12 @@ def arm_windows(
         if feedback:
             cursor.execute(TOLD, values)
             for version, kind, count, total, squares, right in cursor.fetchall():
-                told.setdefault(version, {})[_metric(kind)] = _figure(kind, count, total, squares, right)
+                told.setdefault(version, {})[metric_of(kind)] = figure_of(kind, count, total, squares, right)
         cursor.execute(COUNTS.format(slower=slower), values)
         rows = {row[0]: row[1:] for row in cursor.fetchall()}
     shapes = {name: counts_by_bin(name, found, values) for name, found in (bins or {}).items()}
     return {
-        version: _window(
+        version: window_of(
             rows.get(version, (0,) * (4 + len(names))),
             names,
             told.get(version, {}),
@@ -143,12 +144,13 @@ def latency_thresholds(
     return dict(zip(names, map(int, row[1]), strict=True))
 
 
-def _window(
-    row: tuple[int, ...],
-    names: list[str],
+def window_of(
+    row: Sequence[int],
+    names: Sequence[str],
     told: Mapping[str, Rate | Sums],
-    shapes: Mapping[str, tuple[int, ...]],
+    shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
 ) -> ArmWindow:
+    """A window from a row of counts: requests, errors, refused, timed, then those slower than each named threshold."""
     requests, errors, refused, timed, *slower = row
     return ArmWindow(
         requests=requests,
@@ -162,11 +164,13 @@ def _window(
     )
 
 
-def _metric(kind: str) -> str:
+def metric_of(kind: str) -> str:
+    """What a kind of feedback tells."""
     return "accuracy" if kind == "label" else kind
 
 
-def _figure(kind: str, count: int, total: float, squares: float, right: int) -> Rate | Sums:
+def figure_of(kind: str, count: int, total: float, squares: float, right: int) -> Rate | Sums:
+    """A kind of feedback's figure, from its count, its sums, and how many labels were what was predicted."""
     if kind == "label":
         return Rate(count, right)
     if kind == "task_completed":

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
 from inference.serving import descriptions, metrics
-from inference.serving.batching import CallerGone
 from inference.serving.bearer import BearerOnly, Prover, step_up_needed
+from inference.serving.entries import CallerGone
 from inference.serving.errors import ProtocolError
 from inference.serving.http import (
     Exchange,

@@ -15,17 +15,16 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
 from uuid import UUID
 
 import numpy as np
 
 from inference.serving import metrics
 from inference.serving.datatypes import Tensors
-from inference.serving.errors import Overloaded, ProtocolError, would_wait
+from inference.serving.entries import DeadlineExceeded, Entry, Gone, deliver, watch
+from inference.serving.errors import Overloaded, would_wait
 from inference.serving.fairness import NOBODY, Turns
 from inference.serving.pacing import Pace
 from inference.serving.statistics import ModelStatistics
@@ -33,38 +32,10 @@ from inference.serving.statistics import ModelStatistics
 log = logging.getLogger(__name__)
 
 Predict = Callable[[Tensors], Tensors]
-Gone = Callable[[], Coroutine[Any, Any, None]]
-
 SWEEP_INTERVAL_S = 0.05
 # What ends sooner is not worth another thread: handing over costs as much, and larger batches more than make up for it.
 LANE_WORTH_S = 0.003
 LANE_IDLE_S = 5.0
-
-
-class DeadlineExceeded(ProtocolError):
-    """The caller's time ran out before its rows were computed."""
-
-    def __init__(self) -> None:
-        super().__init__(504, "the deadline passed before the prediction was made")
-
-
-class CallerGone(Exception):
-    """Nobody waits for the answer any more."""
-
-
-@dataclass(eq=False, slots=True)
-class Entry:
-    """One caller's rows. `form` is what must agree between rows of one batch: names, datatypes, other dimensions."""
-
-    inputs: Tensors
-    rows: int
-    form: tuple[object, ...]
-    future: asyncio.Future[Tensors]
-    deadline: float
-    tenant: UUID = NOBODY
-    queued_at: float = field(default_factory=time.monotonic)
-    gone: Gone | None = None
-    watch: asyncio.Future[None] | None = None
 
 
 class Batcher:
@@ -200,8 +171,7 @@ class Batcher:
 
     def _refuse_early(self, entry: Entry, patient: bool) -> None:
         """Raise Overloaded where waiting would be in vain: the caller learns it now, the model computes for others."""
-        wait_s = self._wait_s()
-        stands_s = self.stands_s(entry.queued_at)
+        stands_s, wait_s = self.stands_s(entry.queued_at), self._wait_s()
         if wait_s > entry.deadline - entry.queued_at or (stands_s and not patient):
             raise would_wait(stands_s or wait_s)
 
@@ -215,7 +185,7 @@ class Batcher:
                         self.statistics.failed(int(1e9 * (now - entry.queued_at)))
                     entry.future.set_exception(DeadlineExceeded())
             elif entry.gone is not None and entry.watch is None and now - entry.queued_at >= SWEEP_INTERVAL_S:
-                entry.watch = asyncio.ensure_future(_watch(entry, entry.gone))
+                entry.watch = asyncio.ensure_future(watch(entry, entry.gone))
         if self._pending:
             self._sweep = self._loop.call_later(SWEEP_INTERVAL_S, self._check_waiting)
         else:
@@ -248,7 +218,7 @@ class Batcher:
             self._call_another(batch)
             answers = self._run_in_turn(batch)
             try:
-                self._loop.call_soon_threadsafe(_deliver, batch, answers)
+                self._loop.call_soon_threadsafe(deliver, batch, answers)
             except RuntimeError:
                 return  # The loop was closed: nobody is left to be answered.
             del batch, answers  # An idle thread keeps no caller's tensors.
@@ -385,19 +355,3 @@ class Batcher:
         with self._counting:
             self.statistics.failed(int(1e9 * (time.monotonic() - entry.queued_at)))
         return error
-
-
-async def _watch(entry: Entry, gone: Gone) -> None:
-    await gone()
-    if not entry.future.done():
-        entry.future.set_exception(CallerGone())
-
-
-def _deliver(batch: list[Entry], answers: list[Tensors | Exception]) -> None:
-    for entry, answer in zip(batch, answers, strict=True):
-        if entry.future.done():
-            continue
-        if isinstance(answer, Exception):
-            entry.future.set_exception(answer)
-        else:
-            entry.future.set_result(answer)

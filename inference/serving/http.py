@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from governance.ethics.use import UNSAID, Use
-from inference.serving.batching import CallerGone
+from inference.serving.entries import CallerGone
 from inference.serving.errors import ProtocolError
 
 Scope = dict[str, Any]

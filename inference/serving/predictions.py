@@ -11,8 +11,8 @@ from uuid import UUID
 from governance.ethics.use import UNSAID, Use
 from governance.ids import uuid7
 from inference.serving import metrics
-from inference.serving.batching import CallerGone
 from inference.serving.datatypes import Tensors
+from inference.serving.entries import CallerGone
 from inference.serving.errors import Overloaded, ProtocolError, would_wait
 from inference.serving.fairness import Shares
 from inference.serving.http import (

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 from governance.ids import uuid7
 from inference.serving import metrics
-from inference.serving.batching import CallerGone
 from inference.serving.datatypes import Tensors
+from inference.serving.entries import CallerGone
 from inference.serving.errors import Overloaded, ProtocolError
 from inference.serving.outcomes import Outcome, OutcomeLog
 from inference.serving.routing import Route, Router

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.serving.batching import Batcher, CallerGone, DeadlineExceeded
+from inference.serving.batching import Batcher
 from inference.serving.datatypes import Tensors
+from inference.serving.entries import CallerGone, DeadlineExceeded
 from inference.serving.errors import Overloaded
 
 Predict = Callable[[Tensors], Tensors]

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.serving.batching import Batcher, CallerGone, DeadlineExceeded, Entry
+from inference.serving.batching import Batcher
 from inference.serving.datatypes import Tensors
+from inference.serving.entries import CallerGone, DeadlineExceeded, Entry
 from inference.serving.errors import Overloaded
 from inference.serving.fairness import Turns
 from tests.inference.serving.test_batching import Gate, ask, batcher_for, busy, doubled, rows

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from inference.serving.batching import Batcher, Entry
+from inference.serving.batching import Batcher
 from inference.serving.descriptions import configuration
+from inference.serving.entries import Entry
 from inference.serving.pacing import LEARNT_AFTER_RUNS
 from inference.serving.pool import ModelPool
 from inference.serving.routing import Router
