@@ -51,7 +51,8 @@ def house(principal: Principal) -> House:
         _submissions(found)
     if principal.platform:
         found.parts = readiness().parts
-        found.key_warnings = provider_state().warnings
+        if decide(principal, "keys.key.view").allow:
+            found.key_warnings = provider_state().warnings
         try:
             found.workers = worker_states()
             found.queues = queue_depths()

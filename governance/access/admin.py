@@ -345,14 +345,23 @@ class AuditEntryAdmin(DecisionModelAdmin):
     list_select_related = ("tenant",)
     date_hierarchy = None
     fields = (
-        ("sequence", "at", "tenant"),
-        ("actor_kind", "actor_label", "actor_id"),
-        ("action", "decision", "reason"),
-        ("target_type", "target_label", "target_id"),
+        "sequence",
+        "at",
+        "tenant",
+        "actor_kind",
+        "actor_label",
+        "actor_id",
+        "action",
+        "decision",
+        "reason",
+        "target_type",
+        "target_label",
+        "target_id",
         "digest",
         "details",
         "request_id",
-        ("previous_hash", "entry_hash"),
+        "previous_hash",
+        "entry_hash",
     )
     readonly_fields = ("digest",)
 

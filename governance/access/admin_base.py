@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.contrib.admin.utils import flatten_fieldsets
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -20,7 +23,49 @@ from governance.errors import DomainError
 DASH = "—"
 
 
-class DecisionModelAdmin(ModelAdmin):
+class RelatedByPermission:
+    """Mixed into read-only pages: a related object is a link for who may open its page, else no more than its name."""
+
+    model: type[models.Model]
+    admin_site: AdminSite
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Those of the class, with what stands for each foreign key on the page of an object."""
+        groups = super().get_fieldsets(request, obj)  # type: ignore[misc]
+        if obj is None:
+            return groups
+        related = {field.name: field for field in self.model._meta.fields if field.is_relation}
+        return [
+            (
+                title,
+                {
+                    **options,
+                    "fields": [
+                        self._related(request, related[name]) if name in related else name
+                        for name in options["fields"]
+                    ],
+                },
+            )
+            for title, options in groups
+        ]
+
+    def _related(self, request: HttpRequest, field: models.Field[Any, Any]) -> Callable[[Any], str]:
+        made = request.__dict__.setdefault("_related_by_permission", {})
+        return made.setdefault((self.model, field.name), self._shown(request, field))
+
+    def _shown(self, request: HttpRequest, field: models.Field[Any, Any]) -> Callable[[Any], str]:
+        def shown(row: models.Model) -> str:
+            other = getattr(row, field.name)
+            page = self.admin_site._registry.get(type(other))
+            may = page is not None and page.has_view_permission(request, other)
+            return link_to(other) if may or other is None else str(other)
+
+        shown.__name__ = field.name  # by which the help text is found
+        shown.short_description = field.verbose_name  # type: ignore[attr-defined]
+        return shown
+
+
+class DecisionModelAdmin(RelatedByPermission, ModelAdmin):
     """Read-only pages that the decision point opens with `view_action`.
 
     Where a service can make such an object, set `add_action` and override `save_model` to call it. Row security has
@@ -87,7 +132,7 @@ class DecisionModelAdmin(ModelAdmin):
         """See `log_addition`."""
 
 
-class DecisionInline(TabularInline):
+class DecisionInline(RelatedByPermission, TabularInline):
     """Related rows, read-only, on the page of the object that they belong to."""
 
     extra = 0
@@ -97,6 +142,9 @@ class DecisionInline(TabularInline):
 
     def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return True
+
+    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> list[Any]:
+        return flatten_fieldsets(self.get_fieldsets(request, obj))
 
     def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
