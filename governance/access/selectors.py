@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from governance.access.grants import holders
 from governance.access.models import Application
 from governance.audit.models import AuditEntry
 from governance.errors import NotFound
@@ -22,6 +23,18 @@ def usable_application(*, application_id: UUID, tenant_id: UUID) -> Application:
     if found is None:
         raise NotFound(_("There is no such application in this tenant."))
     return found
+
+
+def applications_by_grant(
+    *, tenant_id: UUID, permission: str, object_id: UUID
+) -> tuple[list[Application], list[Application]]:
+    """A tenant's usable OAuth 2.0 clients: those that hold the permission on the object, and the others."""
+    usable = Application.objects.filter(tenant_id=tenant_id, disabled_at=None).order_by("name")
+    allowed = set(holders(permission=permission, object_id=str(object_id)).values_list("id", flat=True))
+    by_grant: dict[bool, list[Application]] = {True: [], False: []}
+    for application in usable:
+        by_grant[application.service_user_id in allowed].append(application)
+    return by_grant[True], by_grant[False]
 
 
 def visible_people(principal: Principal) -> QuerySet[User]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from governance.data import placement_views, views
+from governance.data import dataset_views, placement_views, views
 
 urlpatterns = [
     path("", views.catalogue, name="data-catalogue"),
@@ -12,7 +12,8 @@ urlpatterns = [
     path("assets/<uuid:asset_id>/describe/", views.describe, name="data-describe"),
     path("assets/<uuid:asset_id>/link/", views.link, name="data-link"),
     path("declassifications/<uuid:request_id>/", views.decide_wish, name="data-declassification"),
-    path("datasets/", views.datasets, name="data-datasets"),
+    path("datasets/", dataset_views.datasets, name="data-datasets"),
+    path("datasets/<uuid:dataset_id>/grants/", dataset_views.grants, name="page-dataset-grants"),
     path("placement/", placement_views.placement, name="data-placement"),
     path("placement/pool/", placement_views.set_pool, name="data-pool"),
     path("placement/burst/", placement_views.set_burst, name="data-burst"),

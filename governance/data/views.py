@@ -12,21 +12,18 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.audit.models import AuditEntry
-from governance.data import datasets as datasets_
 from governance.data import lineage, loosening, selectors, services
+from governance.data.dataset_views import PAGE, WORDS, days_of, grants_of
 from governance.data.drawing import draw
-from governance.data.models import Asset, ComputePool, Declassification, Label, LineageEdge
-from governance.data.words import KIND_NAMES, LABEL_TONES, SUBJECT_NAMES
-from governance.errors import AccessDenied, DomainError, InvalidInput
+from governance.data.models import Asset, Declassification, LineageEdge
+from governance.errors import AccessDenied, DomainError
 
-PAGE = 50
 HISTORY = 10
-WORDS = {"labels": Label.choices, "subject_names": SUBJECT_NAMES, "tones": LABEL_TONES, "kinds": KIND_NAMES}
 
 
 @never_cache
@@ -104,7 +101,7 @@ def describe(request: HttpRequest, asset_id: UUID) -> HttpResponse:
             "purpose": post.get("purpose", "").strip()[:100],
             "region": post.get("region", "").strip()[:60],
         }
-        days = _days(post.get("retention_days", ""))
+        days = days_of(post.get("retention_days", ""))
         if post.get("loosen"):
             # An emptied field asks for no end of the retention.
             loosening.request_declassification(
@@ -149,63 +146,6 @@ def decide_wish(request: HttpRequest, request_id: UUID) -> HttpResponse:
     return HttpResponseRedirect(reverse("data-asset", args=[wish.asset_id]))
 
 
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-def datasets(request: HttpRequest) -> HttpResponse:
-    """All datasets, and the form that registers one."""
-    principal = principal_of(request)
-    require(principal, "data.asset.view")
-    error: DomainError | None = None
-    if request.method == "POST":
-        try:
-            made = _register(request)
-        except AccessDenied:
-            raise
-        except DomainError as refused:
-            error = refused
-        else:
-            messages.success(request, _("“%(name)s” is registered.") % {"name": made.name})
-            return HttpResponseRedirect(reverse("data-asset", args=[made.asset_id]))
-    rows = Paginator(selectors.visible_datasets(principal).order_by("name"), PAGE)
-    context = {
-        **WORDS,
-        "page": rows.get_page(request.GET.get("page")),
-        "pools": ComputePool.objects.filter(enabled=True).order_by("name"),
-        "may_register": decide(principal, "data.asset.register").allow,
-        "error": error,
-        "given": request.POST,
-        "limit": datasets_.MAX_BYTES,
-    }
-    return render(request, "data/datasets.html", context, status=error.status if error else 200)
-
-
-def _register(request: HttpRequest) -> Any:
-    post, file = request.POST, request.FILES.get("file")
-    described: dict[str, Any] = {
-        "description": post.get("description", "").strip(),
-        "label": post.get("label", "internal"),
-        "subjects": post.getlist("subjects"),
-        "held_at": post.get("held_at", ""),
-        **{name: post.get(name, "").strip()[:60] for name in ("purpose", "region", "licence")},
-        "retention_days": _days(post.get("retention_days", "")),
-    }
-    principal, name = principal_of(request), post.get("name", "").strip()
-    if file is not None:
-        return datasets_.upload_dataset(
-            principal=principal, name=name, filename=file.name or "", chunks=file.chunks(), **described
-        )
-    return datasets_.reference_dataset(
-        principal=principal, name=name, location=post.get("location", "").strip(), **described
-    )
-
-
-def _days(text: str) -> int | None:
-    text = text.strip()
-    if text and not (text.isascii() and text.isdigit() and len(text) < 6 and int(text)):
-        raise InvalidInput(_("Retention is a number of days."))
-    return int(text) if text else None
-
-
 def _asset(request: HttpRequest, asset_id: UUID) -> Asset:
     principal = principal_of(request)
     require(principal, "data.asset.view")
@@ -215,6 +155,7 @@ def _asset(request: HttpRequest, asset_id: UUID) -> Asset:
 def _asset_context(request: HttpRequest, found: Asset) -> dict[str, Any]:
     principal = principal_of(request)
     graph = lineage.graph_of(found)
+    dataset = selectors.visible_datasets(principal).filter(asset=found).first()
     wish = (
         Declassification.objects.select_related("requested_by")
         .filter(asset=found, state=Declassification.State.REQUESTED)
@@ -223,7 +164,8 @@ def _asset_context(request: HttpRequest, found: Asset) -> dict[str, Any]:
     return {
         **WORDS,
         "asset": found,
-        "dataset": selectors.visible_datasets(principal).filter(asset=found).first(),
+        "dataset": dataset,
+        **(grants_of(principal, dataset) if dataset is not None else {}),
         "graph": graph,
         "drawing": draw(graph),
         "wish": wish,

@@ -14,9 +14,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from governance.access.decisions import decide, require
-from governance.access.grants import holders
-from governance.access.models import Application
 from governance.access.requests import principal_of
+from governance.access.selectors import applications_by_grant
 from governance.errors import DomainError, InvalidInput, NotFound
 from inference.registry.models import ModelVersion
 from inference.registry.selectors import visible_versions
@@ -186,8 +185,9 @@ def grants(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 def _endpoint_context(request: HttpRequest, found: Endpoint) -> dict[str, Any]:
     principal = principal_of(request)
     arms = list(found.arms.all())
-    own = Application.objects.filter(tenant_id=found.tenant_id, disabled_at=None).order_by("name")
-    allowed = set(holders(permission=INVOKE_GRANT, object_id=str(found.id)).values_list("id", flat=True))
+    granted, grantable = applications_by_grant(
+        tenant_id=found.tenant_id, permission=INVOKE_GRANT, object_id=found.id
+    )
     last = services.last_change_in_force(found)
     versions = (
         ModelVersion.objects.filter(model_id=found.model_id, state=ModelVersion.State.READY)
@@ -201,8 +201,8 @@ def _endpoint_context(request: HttpRequest, found: Endpoint) -> dict[str, Any]:
         "free_versions": versions,
         "may_split": decide(principal, "rollouts.endpoint.split", found).allow,
         "may_grant": decide(principal, "access.grant.manage", found).allow,
-        "granted": [a for a in own if a.service_user_id in allowed],
-        "grantable": [a for a in own if a.service_user_id not in allowed],
+        "granted": granted,
+        "grantable": grantable,
         "changes": found.changes.select_related("undoes")[:MAX_CHANGES],
         "may_review": decide(principal, "privilege.right.view", tenant_id=found.tenant_id).allow,
         "last_change": last,

@@ -16,9 +16,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from governance.access.decisions import decide, require
-from governance.access.grants import holders
-from governance.access.models import Application
 from governance.access.requests import principal_of
+from governance.access.selectors import applications_by_grant
 from governance.errors import AccessDenied, DomainError, InvalidInput, NotFound
 from skills.library import services as library
 from skills.library.models import Skill, SkillVersion
@@ -116,8 +115,9 @@ def activate(request: HttpRequest, skill_id: UUID) -> HttpResponse:
 
 def _context(request: HttpRequest, found: Skill) -> dict[str, Any]:
     principal = principal_of(request)
-    own = Application.objects.filter(tenant_id=found.tenant_id, disabled_at=None).order_by("name")
-    allowed = set(holders(permission=INVOKE_GRANT, object_id=str(found.id)).values_list("id", flat=True))
+    granted, grantable = applications_by_grant(
+        tenant_id=found.tenant_id, permission=INVOKE_GRANT, object_id=found.id
+    )
     active = found.active_version
     return {
         "skill": found,
@@ -130,8 +130,8 @@ def _context(request: HttpRequest, found: Skill) -> dict[str, Any]:
         "may_call": active is not None and decide(principal, "library.skill.invoke", found).allow,
         "may_activate": decide(principal, "library.version.activate", found).allow,
         "may_grant": decide(principal, "access.grant.manage", found).allow,
-        "granted": [a for a in own if a.service_user_id in allowed],
-        "grantable": [a for a in own if a.service_user_id not in allowed],
+        "granted": granted,
+        "grantable": grantable,
         "may_review": decide(principal, "privilege.right.view", tenant_id=found.tenant_id).allow,
         "calls": visible_calls(principal).filter(skill_version__skill=found)[:CALLS_SHOWN],
         "address": request.build_absolute_uri(f"/api/v1/skills/{found.name}/invoke"),
