@@ -21,10 +21,13 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import get_resolver
 
 from governance.access.hub import hub
+from governance.process import set_process_kind
 from inference.serving.asgi import application as inference_application
 from openclaw_site.routing import websocket_urlpatterns
 from openclaw_site.sockets import PrincipalSocket
 from openclaw_site.startup import verify_runtime
+
+set_process_kind("web")
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from celery.signals import worker_init, worker_process_init, worker_process_shutdown
+from celery.signals import beat_init, worker_init, worker_process_init, worker_process_shutdown
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openclaw_site.settings")
 
@@ -24,12 +24,22 @@ def refuse_unsafe_database_role(**kwargs: object) -> None:
     """A worker does not start with a database role that row-level security would not bind."""
     from django.db import connection
 
+    from governance.process import set_process_kind
     from openclaw_site.startup import verify_runtime
 
+    set_process_kind("worker")
     verify_runtime()
     # The pool's threads do not survive the fork of the worker's children; each makes its own.
     connection.close()
     connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's wrapper has it
+
+
+@beat_init.connect
+def call_it_the_beat(**kwargs: object) -> None:
+    """What the audit log says of this process."""
+    from governance.process import set_process_kind
+
+    set_process_kind("beat")
 
 
 @worker_process_init.connect

@@ -19,6 +19,7 @@ from governance.access.decisions import require, require_obligations
 from governance.access.rest import ensure_size
 from governance.audit.services import record
 from governance.data.erasers import when_committed
+from governance.data.house_reads import keep_house_read
 from governance.data.models import Asset, Dataset
 from governance.data.outside import open_object, require_lent
 from governance.data.pools import pool_at
@@ -174,16 +175,25 @@ def lend_dataset(*, principal: Principal, dataset_id: UUID, purpose: str = "") -
 
 
 def content_of(dataset: Dataset) -> BinaryIO:
-    """What a lent dataset holds, opened; the caller compares its digest.
+    """What a lent dataset holds, opened for the house's own work; the caller compares its digest.
+
+    That the house reads it is kept in the audit log where its label asks for that.
 
     Raises FileNotFoundError or Unreadable for what is gone, InvalidInput where its bucket is no longer lent,
     Unavailable, and the errors of sealed files.
     """
     if dataset.kind == Dataset.Kind.REFERENCE:
-        return open_object(dataset.location, dataset.tenant.slug)
-    content = _content(dataset)
+        content: BinaryIO | None = open_object(dataset.location, dataset.tenant.slug)
+    else:
+        content = _content(dataset)
     if content is None:
         raise FileNotFoundError(_("The content of “%(name)s” is not kept here.") % {"name": dataset.name})
+    try:
+        target = ObjectRef.of(dataset, digest=dataset.digest)
+        keep_house_read(target, tenant_id=dataset.tenant_id, use="copy a lent dataset")
+    except BaseException:
+        content.close()
+        raise
     return content
 
 

@@ -8,27 +8,37 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils.translation import gettext as _
 
+from governance.data.house_reads import keep_house_read
 from governance.errors import DomainError, InvalidInput, NotFound, Unavailable
 from governance.keys import rewriting
 from governance.keys.counting import digest_of, pieces
 from governance.keys.earlier import EarlierFiles, checked
 from governance.keys.storage import SealedPath, SealedStorage, StorageCollection
+from governance.refs import ObjectRef
 from governance.tenants.context import tenant_context
 
 PURPOSE = "artifact"
 STORAGE = SealedStorage(purpose=PURPOSE, folder="artifacts")
 DIGEST = re.compile(r"[0-9a-f]{64}")
+PIECE_BYTES = 1 << 20
+
+
+class Sink(Protocol):
+    """Where the bytes of an artifact go."""
+
+    def write(self, piece: bytes, /) -> Any: ...
 
 
 class ArtifactAway(OSError):
@@ -45,10 +55,15 @@ class StoredArtifact:
 
 @dataclass(frozen=True, slots=True)
 class SealedArtifact:
-    """A tenant's artifact, there or not yet: read as a file is, and equal by whose and what it is."""
+    """A tenant's artifact, there or not yet: read as a file is, and equal by whose and what it is.
+
+    `version` is the version that it is read for, by whose label the reading is kept in the audit log.
+    """
 
     tenant_id: UUID
     sha256: str
+    version: ObjectRef | None = field(default=None, compare=False)
+    _kept: bool = field(default=False, compare=False, repr=False)
 
     @property
     def file(self) -> SealedPath:
@@ -56,20 +71,43 @@ class SealedArtifact:
         return STORAGE.file(UUID(str(self.tenant_id)), _name(self.sha256))
 
     def open(self) -> BinaryIO:
-        """A reader, in the tenant's row scope. What an earlier release left unsealed opens if its digest is right."""
+        """A reader, in the tenant's row scope. What an earlier release left unsealed opens if its digest is right.
+
+        Nothing is kept in the audit log: for what looks at the digest alone.
+        """
         try:
             return self.file.open()
         except FileNotFoundError:
             return checked(earlier_folder(self.tenant_id) / _name(self.sha256), self.sha256)
 
+    def again(self) -> SealedArtifact:
+        """The same for a second look within one load: the first look was kept for both."""
+        return replace(self, _kept=True)
+
     def read_bytes(self) -> bytes:
-        """The content, from any thread. Raises OSError whose text says why: ArtifactAway for what may pass."""
+        """The content, as `copy_to` gives it."""
+        held = io.BytesIO()
+        self.copy_to(held)
+        return held.getvalue()
+
+    def copy_to(self, sink: Sink) -> None:
+        """Write the content to `sink` in pieces, from any thread; kept in the audit log if its label asks for it.
+
+        Raises OSError whose text says why: ArtifactAway for what may pass.
+        """
+        if self.version is None:
+            raise ValueError("an artifact is read for a version: use ModelVersion.artifact")
         is_fresh = connection.connection is None
         try:
             with tenant_context(self.tenant_id), self.open() as reader:
-                return reader.read()
+                if not self._kept:
+                    keep_house_read(self.version, tenant_id=self.tenant_id, use="load a model version")
+                for piece in iter(lambda: reader.read(PIECE_BYTES), b""):
+                    sink.write(piece)
         except Unavailable as error:
             raise ArtifactAway(errno.EAGAIN, str(error)) from error
+        except (OperationalError, InterfaceError) as error:
+            raise ArtifactAway(errno.EAGAIN, "the database does not answer") from error
         except DomainError as error:
             raise OSError(errno.EIO, str(error)) from error
         finally:

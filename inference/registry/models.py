@@ -103,7 +103,9 @@ class ModelVersion(TenantModel):
     @property
     def artifact(self) -> SealedArtifact:
         """The artifact; where it lies is never made from what a user wrote."""
-        return SealedArtifact(self.tenant_id, self.sha256)
+        # By its bare number: the model's name would be a query for whoever only wants the file.
+        version = ObjectRef(self._meta.label_lower, str(self.pk), digest=self.sha256, label=self.version)
+        return SealedArtifact(self.tenant_id, self.sha256, version)
 
     @property
     def source(self) -> ObjectRef:

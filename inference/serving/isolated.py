@@ -19,11 +19,11 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from governance.confinement import syscalls
 from inference.serving import framing, metrics
-from inference.serving.artifacts import ArtifactFile
+from inference.serving.artifacts import ArtifactFile, artifact_in_memory, in_memory
 from inference.serving.datatypes import Tensors
 from inference.serving.errors import Overloaded
 from inference.serving.options import ChildLimits
@@ -32,7 +32,6 @@ from inference.serving.runtime import (
     OnnxOptions,
     PredictError,
     expected_memory_bytes,
-    read_artifact,
 )
 from inference.serving.signature import Signature
 
@@ -69,11 +68,11 @@ class Child:
         self._signature = signature
         self._limits = limits
         self.started_at = time.monotonic()
-        artifact = _in_memory(read_artifact(path, sha256=sha256))
+        artifact = artifact_in_memory(path, sha256=sha256)
         self._folder = tempfile.TemporaryDirectory(prefix="openclaw-model-")
         self._connection, theirs = socket.socketpair()
         artifact_descriptor = artifact.fileno()
-        filter_program = _in_memory(_filter_program())
+        filter_program = in_memory(_filter_program())
         filter_program.seek(0)
         with theirs, artifact, filter_program:
             command = [sys.executable, "-m", "inference.serving.child", str(theirs.fileno())]
@@ -269,14 +268,6 @@ def _filter_program() -> bytes:
         return syscalls.filter_program(programs=False)
     except (ImportError, OSError, RuntimeError):
         return b""
-
-
-def _in_memory(content: bytes) -> BinaryIO:
-    """An anonymous file for a child to inherit, which goes when nobody has it open (memfd_create(2))."""
-    file = os.fdopen(os.memfd_create("openclaw"), "w+b")
-    file.write(content)
-    file.flush()
-    return file
 
 
 def expected_child_bytes(artifact_bytes: int, format: str = "onnx") -> int:

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from inference.serving.artifacts import ArtifactFile
+from inference.serving.artifacts import ArtifactFile, read_artifact
 from inference.serving.datatypes import Tensor, Tensors
 from inference.serving.pattern_checks import CHECKS
-from inference.serving.runtime import LoadError, PredictError, read_artifact
+from inference.serving.runtime import LoadError, PredictError
 from inference.serving.signature import Signature
 
 FORMAT = "openclaw-patterns-1"

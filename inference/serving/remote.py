@@ -21,11 +21,11 @@ import numpy as np
 import orjson
 
 from inference.serving import binary
-from inference.serving.artifacts import ArtifactFile
+from inference.serving.artifacts import ArtifactFile, read_artifact
 from inference.serving.datatypes import DATATYPES, Tensor, Tensors
 from inference.serving.errors import Overloaded
 from inference.serving.options import RemoteOptions
-from inference.serving.runtime import LoadError, PredictError, read_artifact, rows_are_independent
+from inference.serving.runtime import LoadError, PredictError, rows_are_independent
 from inference.serving.signature import Signature, TensorSpec
 
 MAX_DESCRIPTOR_BYTES = 4096

@@ -15,9 +15,10 @@ from governance.data.pools import Pool, pools_for
 from governance.decision import Decision
 from governance.ethics.use import UNSAID, Use
 from governance.refs import ObjectRef
+from inference.serving.artifacts import LoadError, read_artifact
 from inference.serving.lookups import Arm
 from inference.serving.options import RemoteOptions, ServingOptions
-from inference.serving.remote import Descriptor
+from inference.serving.remote import MAX_DESCRIPTOR_BYTES, Descriptor
 
 TASK = "inference.serving.remote"
 VERSION = "registry.modelversion"
@@ -34,7 +35,7 @@ def forbidden(arm: Arm, *, tenant_id: UUID, use: Use = UNSAID) -> tuple[str, Dec
         return "", None
     try:
         host = _host(arm)
-    except (OSError, ValueError):
+    except (LoadError, ValueError):
         return "", None
     return kept_from(host, version_id=arm.version_id, version=arm.version, tenant_id=tenant_id, use=use)
 
@@ -71,7 +72,9 @@ def _host(arm: Arm) -> str:
     """The server of a version, remembered by the digest of its descriptor."""
     host = _hosts.get(arm.sha256)
     if host is None:
-        host = Descriptor.parse(arm.artifact_path.read_bytes()).host
+        host = Descriptor.parse(
+            read_artifact(arm.artifact_path, sha256=arm.sha256, most_bytes=MAX_DESCRIPTOR_BYTES)
+        ).host
         if len(_hosts) >= MAX_KNOWN:
             _hosts.clear()
         _hosts[arm.sha256] = host

@@ -6,8 +6,6 @@ in a process of its own.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import tempfile
 from collections.abc import Callable
@@ -19,7 +17,8 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-from inference.serving.artifacts import ArtifactFile
+from inference.serving.artifacts import ArtifactFile, read_artifact
+from inference.serving.artifacts import LoadError as LoadError
 from inference.serving.datatypes import DATATYPES, Tensor, Tensors
 from inference.serving.signature import Signature
 
@@ -27,7 +26,6 @@ from inference.serving.signature import Signature
 MEMORY_FACTOR = 2
 SESSION_BYTES = 4 * 1024 * 1024
 MAX_LANES = 4
-MAX_ARTIFACT_BYTES = 2 * 1024**3  # protobuf's own limit
 
 ONNX_DATATYPES = {
     "tensor(bool)": "BOOL",
@@ -38,10 +36,6 @@ ONNX_DATATYPES = {
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
-
-
-class LoadError(Exception):
-    """An artifact cannot be served: missing, changed on disk, unreadable, or not what was declared."""
 
 
 class PredictError(Exception):
@@ -171,19 +165,6 @@ class OnnxRuntime:
 
     def close(self) -> None:
         self._session = None
-
-
-def read_artifact(path: ArtifactFile, *, sha256: str, most_bytes: int = MAX_ARTIFACT_BYTES) -> bytes:
-    """The artifact, read once, so that the bytes whose digest was checked are the bytes that are loaded."""
-    try:
-        artifact = path.read_bytes()
-    except OSError as error:
-        raise LoadError(f"the artifact cannot be read: {error.strerror}") from error
-    if len(artifact) > most_bytes:
-        raise LoadError(f"the artifact has {len(artifact)} bytes; this runtime takes at most {most_bytes}")
-    if not hmac.compare_digest(hashlib.sha256(artifact).hexdigest(), sha256):
-        raise LoadError("the artifact on disk is not the one that was registered (sha256 differs)")
-    return artifact
 
 
 def expected_memory_bytes(artifact_bytes: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
+from inference.serving.artifacts import ArtifactFile, again
 from inference.serving.isolated import IsolatedRuntime, expected_child_bytes
 from inference.serving.lookups import Arm
 from inference.serving.options import ServingOptions
@@ -41,13 +42,15 @@ class Runtimes:
 
     def load(self, arm: Arm, signature: Signature) -> Runtime:
         """Load by format. Raises LoadError."""
-        path, options = arm.artifact_path, self._options
+        path: ArtifactFile = arm.artifact_path
+        options = self._options
         match arm.format:
             case "onnx" if options.isolated:
                 return self._isolated(arm, signature)
             case "onnx":
                 if options.trial and arm.sha256 not in self._tried:
                     self._isolated(arm, signature).close()
+                    path = again(path)
                     self._tried[arm.sha256] = None
                     if len(self._tried) > MAX_TRIED:
                         self._tried.popitem(last=False)

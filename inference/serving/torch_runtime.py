@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from inference.serving.artifacts import ArtifactFile
+from inference.serving.artifacts import ArtifactFile, read_artifact
 from inference.serving.datatypes import DATATYPES, Tensors
 from inference.serving.runtime import (
     LoadError,
     PredictError,
     expected_memory_bytes,
     made_up_row,
-    read_artifact,
     rows_are_independent,
 )
 from inference.serving.signature import Signature

@@ -11,10 +11,12 @@ from uuid import UUID
 
 from django.db import transaction
 
+from governance.data.house_reads import keep_house_read
 from governance.ids import uuid7
 from governance.keys.errors import KeyDestroyed, Unsealable
 from governance.keys.storage import Written
 from inference.serving.batch import files
+from inference.serving.batch.cataloguing import result_ref
 from inference.serving.batch.ending import fail, lock_job, record_end
 from inference.serving.batch.pausing import is_full, no_room, pause_by_itself
 from inference.serving.batch.services import end_job
@@ -35,6 +37,7 @@ def join(job_id: UUID) -> None:
     problem, full, attempt = "", False, uuid7()
     joined = files.joined_path(job, attempt)
     written = Written(sha256="", size_bytes=0)
+    keep_house_read(result_ref(job), tenant_id=job.tenant_id, use="join a batch job's result")
     try:
         written = joined.write(_joined(job, shards))
     except OSError as error:

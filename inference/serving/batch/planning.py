@@ -13,9 +13,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from governance.data.house_reads import keep_house_read
 from governance.errors import Unavailable
 from governance.keys.errors import KeyDestroyed, Unsealable
 from inference.serving.batch import files
+from inference.serving.batch.cataloguing import input_ref
 from inference.serving.batch.ending import fail, lock_job, sent
 from inference.serving.batch.events import publish
 from inference.serving.batch.fetching import fetch
@@ -44,6 +46,7 @@ def plan(job_id: UUID) -> None:
     problem, full, shards = "", False, list[BatchShard]()
     try:
         fetch(job, alive)
+        keep_house_read(input_ref(job), tenant_id=job.tenant_id, use="plan a batch job")
         shards = _cut_parquet(job, alive) if job.format == BatchJob.Format.PARQUET else list(_cut(job, alive))
     except Unavailable as error:
         log.warning("batch job %s waits: %s", job_id, error)

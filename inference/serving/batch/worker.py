@@ -9,12 +9,14 @@ from uuid import UUID
 
 from django.conf import settings
 
+from governance.data.house_reads import keep_house_read
 from governance.errors import Unavailable
 from governance.keys.errors import KeyDestroyed, Unsealable
 from governance.oversight.duties import limits_of
 from governance.tenants.checkpoints import checkpoint
 from inference.registry.artifacts import ArtifactAway
 from inference.serving.batch import files, progress
+from inference.serving.batch.cataloguing import input_ref
 from inference.serving.batch.in_service import OutOfService, require_in_service
 from inference.serving.batch.loading import Loaded, load
 from inference.serving.batch.pausing import is_full, no_room
@@ -102,6 +104,7 @@ class _Rows:
         job = self._lease.job
         version = job.model_version
         self._loaded = loaded = load(version)
+        keep_house_read(input_ref(job), tenant_id=job.tenant_id, use="compute a batch job", once=True)
         self._source = _source(job, self._lease.shard)
         self._form = _form(job, loaded.signature)
         row_bytes = (self._lease.shard.byte_end - self._lease.shard.byte_start) // self._lease.shard.row_count

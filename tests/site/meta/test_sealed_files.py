@@ -23,7 +23,7 @@ WRITERS: dict[str, str] = {
     "governance/ethics/bundles/signing.py": "makes a ZIP in memory",
     "inference/registry/services.py": "the operator's descriptor of another server, for a moment in a private folder",
     "inference/serving/child.py": "its own score for the kernel's out-of-memory killer",
-    "inference/serving/isolated.py": "an artifact in memory (memfd_create) that a child inherits; it reaches no disk",
+    "inference/serving/artifacts.py": "an artifact in memory (memfd_create) that a child inherits; it reaches no disk",
     "marketplace/catalog/package.py": "unpacks plugins into private folders while they are checked, and packs them",
     "marketplace/distribution/repository.py": "the signed repository of published plugins, which anybody may read",
     "skills/library/bundles.py": "unpacked published plugins, which the sandbox must see as files; checked by digest",
