@@ -13,8 +13,8 @@ from governance.audit import signing
 from governance.audit.chain import GENESIS, cut_statement, entry_hash, head_statement, moment
 from governance.audit.findings import ChainReport, Kind
 from governance.audit.heads import KeptHead
+from governance.audit.holding import CLOCK_STEP
 from governance.audit.models import AuditEntry, AuditHead, ChainCut, Signed, SignedHead
-from governance.audit.services import CLOCK_STEP
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Tenant
 

@@ -46,7 +46,7 @@ def entries(org, write) -> list:
 @pytest.fixture
 def clock(monkeypatch) -> Callable[[timedelta], None]:
     """Sets the log's clock: `clock(timedelta(days=-400))` is 400 days ago."""
-    from governance.audit import services
+    from governance.audit import holding
 
     def set_to(offset: timedelta) -> None:
         class Clock:
@@ -54,7 +54,7 @@ def clock(monkeypatch) -> Callable[[timedelta], None]:
             def now() -> datetime:
                 return timezone.now() + offset
 
-        monkeypatch.setattr(services, "timezone", Clock)
+        monkeypatch.setattr(holding, "timezone", Clock)
 
     return set_to
 
