@@ -346,6 +346,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_TASK_QUEUES_NAMES = ("default", "checks", "batch", "publish")
 CELERY_BEAT_SCHEDULE = BEAT_SCHEDULE
+CELERY_BEAT_SCHEDULER = "openclaw_site.beat:PlacingScheduler"
 
 # --- Keys ----------------------------------------------------------------------------------------------------------
 OPENCLAW_KEY_PROVIDER = CONFIG.key_provider

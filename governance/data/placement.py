@@ -215,7 +215,9 @@ class Placer:
     def queue_for(self, work: QueuedWork) -> str:
         """The queue of the pool that may run it."""
         asked = _of(work)
-        found = burst(asked, queue_length(work.workload)) if work.workload in bursts() else place(asked)
+        # What names no data stays at home whatever the rules: that is said without asking the database for any.
+        bursting = bool(work.assets) and work.workload in bursts()
+        found = burst(asked, queue_length(work.workload)) if bursting else place(asked)
         _keep_moved(asked, found.pool)
         return found.queue
 

@@ -1,7 +1,7 @@
 """Celery in a tenant's context: the sender's row scope and request id travel in the message's headers.
 
 Where work may run is decided by a placer (`governance.data.placement`): asked when work is queued, and again where it
-starts. Nothing in the product sends a message but `enqueue`.
+starts. Nothing in the product sends a message but `enqueue` and the beat, which asks by `place_periodic`.
 """
 
 from __future__ import annotations
@@ -117,17 +117,30 @@ def enqueue(
         task=name, workload=queue, assets=tuple(assets), tenant_id=scope.tenant_id, purpose=purpose
     )
     placed = _placer.queue_for(work)
-    header = {
+    header = _header(work, scope, cause or current_cause() or Cause.house(scope.tenant_id))
+    plain = {key: str(value) if isinstance(value, UUID) else value for key, value in kwargs.items()}
+    transaction.on_commit(partial(_send, name, plain, placed, header, countdown))
+
+
+def place_periodic(name: str, queue: str) -> tuple[str, dict[str, Any]]:
+    """Queue and headers of a message that the clock sends: the house's own, in nobody's context, on no named data.
+
+    Such work stays in the home pool, so nothing is asked that could be away. Raises the placer's refusal.
+    """
+    work = QueuedWork(task=name, workload=queue)
+    return _placer.queue_for(work), {HEADER: _header(work, RowScope(), Cause.house(None))}
+
+
+def _header(work: QueuedWork, scope: RowScope, cause: Cause) -> dict[str, Any]:
+    return {
         "tenant": str(scope.tenant_id) if scope.tenant_id else "",
         "platform": scope.platform,
         "request_id": current_request_id(),
-        "workload": queue,
+        "workload": work.workload,
         "assets": [[asset.type, asset.id] for asset in work.assets],
-        "purpose": purpose,
-        "cause": (cause or current_cause() or Cause.house(scope.tenant_id)).as_header(),
+        "purpose": work.purpose,
+        "cause": cause.as_header(),
     }
-    plain = {key: str(value) if isinstance(value, UUID) else value for key, value in kwargs.items()}
-    transaction.on_commit(partial(_send, name, plain, placed, header, countdown))
 
 
 def _send(
@@ -180,7 +193,7 @@ class TenantTask(Task):
                 return None
 
     def _workload(self) -> str:
-        """The workload of a message that does not say it, as the beat's: by the queue that it came from."""
+        """The workload of a message that does not say it, as an earlier release's: by the queue that it came from."""
         queue = (self.request.delivery_info or {}).get("routing_key") or current_app.conf.task_default_queue
         return str(queue).partition("@")[0]
 
