@@ -76,7 +76,33 @@ class BucketPlace(S3Storage):
         return [found["Key"] for found in page.get("Contents", [])]
 
     def drop_drafts(self, prefix: str, *, before: datetime) -> None:
-        """Uploads that were broken off are no files; a rule of the bucket's life cycle ends them."""
+        """Uploads in parts that nobody ended: their parts are no files, but take room. By the time of the last part.
+
+        The account needs `s3:ListBucketMultipartUploads`, `s3:ListMultipartUploadParts` and `s3:AbortMultipartUpload`.
+        """
+        client, where = self.bucket.meta.client, {"Bucket": self.bucket_name}
+        with _answered():
+            pages = client.get_paginator("list_multipart_uploads").paginate(**where, Prefix=f"{prefix}/")
+            old = [
+                {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+                for page in pages
+                for upload in page.get("Uploads", [])
+                if upload["Initiated"] < before
+            ]
+        for upload in old:
+            with _answered():
+                self._abort(upload, before)
+
+    def _abort(self, upload: dict[str, str], before: datetime) -> None:
+        client, where = self.bucket.meta.client, {"Bucket": self.bucket_name, **upload}
+        try:
+            pages = client.get_paginator("list_parts").paginate(**where)
+            times = [part["LastModified"] for page in pages for part in page.get("Parts", [])]
+            if all(time < before for time in times):
+                client.abort_multipart_upload(**where)
+        except ClientError as error:
+            if _code(error) != "NoSuchUpload":  # which was ended meanwhile
+                raise
 
     def get_modified_time(self, name: str) -> datetime:
         """What the service says."""

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from governance.keys.providers import PKCS11Provider, SoftwareKeyProvider, TokenAddress
 
@@ -98,3 +100,27 @@ def forgetful():
     incidents.begin()
     yield
     memory.forget()
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """The options of a bucket in moto's server, a stand-in that speaks S3 over HTTP."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3", endpoint_url=address, region_name="eu-1", aws_access_key_id="id", aws_secret_access_key="secret"
+    )
+    name = f"sealed-{secrets.token_hex(6)}"  # every server of a process has the same buckets
+    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-1"})
+    yield {
+        "bucket_name": name,
+        "endpoint_url": address,
+        "region_name": "eu-1",
+        "addressing_style": "path",
+        "access_key": "id",
+        "secret_key": "secret",
+    }
+    client.close()
+    server.stop()

@@ -9,11 +9,9 @@ import io
 import stat
 import uuid
 
-import boto3
 import pytest
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import storages
-from moto.server import ThreadedMotoServer
 
 from governance.errors import Unavailable
 from governance.keys import rewriting, services
@@ -28,28 +26,6 @@ from governance.tenants.context import tenant_context
 
 pytestmark = pytest.mark.django_db
 CONTENT = bytes(range(256)) * 4096  # 1 MB, so that it has several chunks
-
-
-@pytest.fixture(scope="module")
-def s3():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3", endpoint_url=address, region_name="eu-1", aws_access_key_id="id", aws_secret_access_key="secret"
-    )
-    client.create_bucket(Bucket="sealed", CreateBucketConfiguration={"LocationConstraint": "eu-1"})
-    yield {
-        "bucket_name": "sealed",
-        "endpoint_url": address,
-        "region_name": "eu-1",
-        "addressing_style": "path",
-        "access_key": "id",
-        "secret_key": "secret",
-    }
-    client.close()
-    server.stop()
 
 
 @pytest.fixture(params=["local", "s3"])
