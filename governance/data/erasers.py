@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from governance.data.models import ErasurePlace
+from governance.errors import Unavailable
 from governance.refs import ObjectRef
 
 Outcome = ErasurePlace.Outcome
@@ -67,7 +68,7 @@ def when_committed(remove: Callable[[], None], what: str) -> None:
     def removed() -> None:
         try:
             remove()
-        except OSError:
+        except (OSError, Unavailable, DatabaseError):
             log.exception("%s is erased, but its file could not be removed", what)
 
     transaction.on_commit(removed)

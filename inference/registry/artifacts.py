@@ -80,6 +80,10 @@ class SealedArtifact:
         except FileNotFoundError:
             return checked(earlier_folder(self.tenant_id) / _name(self.sha256), self.sha256)
 
+    def exists(self) -> bool:
+        """Whether it lies there, sealed or not yet."""
+        return self.file.exists() or (earlier_folder(self.tenant_id) / _name(self.sha256)).is_file()
+
     def again(self) -> SealedArtifact:
         """The same for a second look within one load: the first look was kept for both."""
         return replace(self, _kept=True)
@@ -143,6 +147,14 @@ def is_intact(tenant_id: UUID, sha256: str) -> bool:
     except (FileNotFoundError, DomainError):
         return False
     return found == sha256
+
+
+def lock_artifact(tenant_id: UUID, sha256: str) -> None:
+    """Be the only one that begins or ends to rely on these bytes of the tenant's until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"artifact {tenant_id} {sha256}"]
+        )
 
 
 def remove_artifact(*, tenant_id: UUID, sha256: str) -> None:

@@ -23,7 +23,15 @@ from governance.errors import Conflict, InvalidInput, NotFound
 from governance.ethics.binding import bind
 from governance.principals import Principal
 from governance.refs import ObjectRef
-from inference.registry.artifacts import StoredArtifact, is_intact, remove_artifact, store_artifact
+from governance.tenants.context import tenant_context
+from inference.registry.artifacts import (
+    SealedArtifact,
+    StoredArtifact,
+    is_intact,
+    lock_artifact,
+    remove_artifact,
+    store_artifact,
+)
 from inference.registry.cataloguing import enter_evaluation, enter_version
 from inference.registry.models import NAME_PATTERN, VERSION_PATTERN, Model, ModelVersion
 from inference.registry.signatures import checked_tensors
@@ -177,6 +185,10 @@ def _register(
             same = _same_or_conflict(known, stored, signature)
             _bind(approval, same, principal=principal)
             return same
+        # Whoever erases the last version of these bytes removes them after its commit: from here on not under this one.
+        lock_artifact(tenant_id, stored.sha256)
+        if not SealedArtifact(tenant_id, stored.sha256).exists():
+            store_artifact(tenant_id=tenant_id, source=artifact, expected_sha256=stored.sha256)
         made = ModelVersion.objects.create(
             tenant_id=tenant_id,
             model=model,
@@ -272,13 +284,19 @@ def erase_version(*, principal: Principal, version_id: UUID, reason: str) -> Mod
         if version.state != State.RETIRED:
             _change_state(version, State.RETIRED, principal=principal, reason=reason)
             announce("endpoint", str(version.id))
-        others = ModelVersion.objects.filter(tenant_id=version.tenant_id, sha256=version.sha256)
-        if not others.exclude(pk=version.pk).exclude(state=State.RETIRED).exists():
-            when_committed(
-                partial(remove_artifact, tenant_id=version.tenant_id, sha256=version.sha256),
-                f"model version {version.id}",
-            )
+        when_committed(
+            partial(_remove_unless_shared, version.tenant_id, version.sha256), f"model version {version.id}"
+        )
     return version
+
+
+def _remove_unless_shared(tenant_id: UUID, sha256: str) -> None:
+    """Remove an artifact unless a version that is not retired relies on it, one that is registered meanwhile too."""
+    with tenant_context(tenant_id), transaction.atomic():
+        lock_artifact(tenant_id, sha256)
+        rows = ModelVersion.objects.filter(tenant_id=tenant_id, sha256=sha256)
+        if not rows.exclude(state=State.RETIRED).exists():
+            remove_artifact(tenant_id=tenant_id, sha256=sha256)
 
 
 def record_evaluation(
