@@ -16,6 +16,7 @@ from oauth2_provider.oauth2_validators import validate_resource_as_url_prefix
 
 from governance.access.models import Application, TokenBinding
 from governance.access.posture import posture_of
+from governance.access.rates import program, tokens_of
 from governance.access.signals import token_signals
 from governance.principals import ANONYMOUS, PLATFORM_ROLES, Factor, Principal, Role, Signals
 from governance.tenants.context import platform_scope
@@ -154,7 +155,7 @@ def _token_signals(row: Any, user: User) -> tuple[Signals, str]:
         bound=bool(jkt),
         device=posture_of(tenant_id=row.application.tenant_id, user_id=user.id, jkt=jkt),
         username=user.get_username() if row.user else "",
-        account=str(row.application_id) if row.user is None else "",
+        account=program(row.application_id) if row.user is None else tokens_of(user.id),
     )
     return signals, jkt
 

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 
 from governance.access.attempts import failures_since
 from governance.access.network import client_digest, network_digest, request_address
-from governance.access.rates import watch
+from governance.access.rates import session_of, watch
 from governance.principals import Device, Factor, Signals
 
 SESSION_FACTOR = "openclaw_factor"
@@ -95,7 +95,7 @@ def _signals(session: Session, network: str, client: str, username: str) -> Sign
         network_changed_at=float(known.get("network_changed_at", 0)),
         client_changed_at=float(known.get("client_changed_at", 0)),
         failed_attempts=failures_since(username, factor_at),
-        unusual_rate=watch.note(username) > factor_at,
+        unusual_rate=watch.note(session_of(username)) > factor_at,
     )
 
 

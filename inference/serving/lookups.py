@@ -18,12 +18,14 @@ from hashlib import sha256
 from typing import Any, Protocol
 from uuid import UUID
 
+from governance.access.rates import RateWatch, watch
 from governance.access.recorder import recorder
 from governance.decision import Decision, StepUp
 from governance.ethics.use import UNSAID, Use
 from governance.principals import Principal
 from inference.serving.artifacts import ArtifactFile
 from inference.serving.cache import FlightCache, SingleFlight
+from inference.serving.caller_rates import CallerRates
 from inference.serving.errors import Overloaded
 
 log = logging.getLogger(__name__)
@@ -102,13 +104,15 @@ class EndpointSnapshot(Protocol):
 class Caller:
     """A verified token. `expires_at` is in seconds since the epoch; `in_flight` counts the caller's open requests.
 
-    With a `jkt` every request must bring a proof by that key (RFC 9449).
+    With a `jkt` every request must bring a proof by that key (RFC 9449). `uncounted` are requests that the watch over
+    unusual rates has not heard of yet.
     """
 
     principal: Principal
     expires_at: float
     jkt: str = ""
     in_flight: int = 0
+    uncounted: int = 0
     decisions: dict[tuple[UUID, str], Verdict] = field(default_factory=dict)
 
 
@@ -190,6 +194,7 @@ class CachedLookups:
         max_endpoints: int = 10_000,
         max_waiting: int = 256,
         clock: Callable[[], float] = time.monotonic,
+        rates: RateWatch = watch,
     ) -> None:
         self._source = source
         self._max_age_s = max_age_s
@@ -200,7 +205,10 @@ class CachedLookups:
             max_endpoints, max_waiting
         )
         self._names: FlightCache[UUID, Sequence[str]] = FlightCache(1_000, max_waiting)
-        self._deciding: SingleFlight[tuple[Caller, UUID, Use, int], Verdict] = SingleFlight(max_waiting)
+        self._deciding: SingleFlight[tuple[Caller, Principal, UUID, Use, int], Verdict] = SingleFlight(
+            max_waiting
+        )
+        self._rates = CallerRates(rates)
         self._generation = 0
         self._used: list[Verdict] = []
         self.heard(False)
@@ -212,6 +220,7 @@ class CachedLookups:
         """
         if not connected:
             self._tell_uses()
+            self._rates.judge()
         self._age_s = self._max_age_s if connected else MAX_AGE_UNHEARD_S
         self.clear()
 
@@ -248,6 +257,7 @@ class CachedLookups:
             )
         if caller is None or caller.expires_at <= time.time():
             return None
+        self._rates.count(caller)
         return caller
 
     async def endpoint(self, tenant_id: UUID, name: str) -> EndpointSnapshot | None:
@@ -285,12 +295,13 @@ class CachedLookups:
                 self._remember_use(known)
             known.uses += 1
             return known
-        generation = self._generation
+        generation, principal = self._generation, caller.principal
         verdict = await self._deciding.run(
-            (caller, endpoint.id, use, generation),
-            lambda: self._call(self._decide, caller.principal, endpoint, generation, use),
+            (caller, principal, endpoint.id, use, generation),
+            lambda: self._call(self._decide, principal, endpoint, generation, use),
         )
-        if use.amount is None:
+        # What was decided about somebody of whom we have become less sure meanwhile is not kept.
+        if use.amount is None and caller.principal is principal:
             if len(caller.decisions) >= MAX_DECISIONS:
                 caller.decisions.clear()
             # Kept with the verified token, so that the decision dies with it.

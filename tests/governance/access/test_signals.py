@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from governance.access import attempts
 from governance.access.assurance import assurance
 from governance.access.network import client_address, client_digest, network_digest
-from governance.access.rates import RateWatch
+from governance.access.rates import RateWatch, program, session_of, tokens_of
 from governance.access.signals import SESSION_FACTOR, remember_factor, session_signals
 from governance.principals import Factor, Principal, Role
 from tests.factories.governance import PASSWORD
@@ -164,6 +164,16 @@ class TestRates:
         def __call__(self):
             return self.now
 
+    def requests(self, watch, clock, account, per_second, windows):
+        """What the watch says at the end of every window of a steady rate, told twice a second."""
+        flagged = []
+        for _window in range(windows):
+            for _half in range(20):
+                flag = watch.note(account, int(per_second / 2) or 1)
+                clock.now += 0.5
+            flagged.append(bool(flag))
+        return flagged
+
     def test_far_above_the_accounts_own_mean_is_unusual_for_a_while(self):
         clock = self.Clock()
         watch = RateWatch(floor=10, factor=4, clock=clock)
@@ -186,6 +196,33 @@ class TestRates:
             flags = [watch.note("a") for _request in range(min(5 + window, 40))]
             clock.now += 10
         assert not any(flags)
+
+    @pytest.mark.parametrize("start", [1_000.0, 1_003.3, 1_009.9])
+    def test_a_program_may_begin_with_its_full_rate_and_keep_it(self, start):
+        clock = self.Clock()
+        clock.now = start
+        assert not any(self.requests(RateWatch(clock=clock), clock, program("p"), 2_000, 60))
+
+    def test_a_jump_is_unusual_once_and_then_the_new_rate_is_the_usual_one(self):
+        clock = self.Clock()
+        watch = RateWatch(clock=clock)
+        assert not any(self.requests(watch, clock, program("p"), 1, 30))
+        jumped = self.requests(watch, clock, program("p"), 1_000, 80)
+        assert all(jumped[:60]), "the flag stands for ten minutes"
+        assert not any(jumped[62:]), "and does not renew itself while the rate stays"
+
+    def test_a_program_that_rests_between_its_runs_is_not_unusual(self):
+        clock = self.Clock()
+        watch = RateWatch(clock=clock)
+        for _night in range(5):
+            assert not any(self.requests(watch, clock, program("p"), 1_000, 20))
+            clock.now += 12 * 3600
+
+    def test_a_browser_is_judged_from_its_first_window(self):
+        watch = RateWatch(clock=self.Clock())
+        assert not watch.note(session_of("anna"), 1_000)
+        assert watch.note(session_of("anna"))
+        assert not watch.note(tokens_of("anna"), 5_000), "a program of hers is another matter"
 
     def test_memory_is_bounded(self):
         watch = RateWatch(max_accounts=3)
