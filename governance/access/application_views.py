@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -16,9 +17,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from governance.access.decisions import decide, require
 from governance.access.models import Application
+from governance.access.redirects import check_personal_scopes, checked_redirects
 from governance.access.requests import principal_of
 from governance.access.scopes import SCOPES
 from governance.access.services import create_application, disable_application, set_require_dpop
+from governance.errors import InvalidInput
 from governance.principals import Principal, Role
 
 PARTNER_SCOPES = ("plugins:read", "plugins:write")
@@ -48,6 +51,27 @@ class ApplicationForm(forms.Form):
         ),
     )
 
+    redirect_uris = forms.CharField(
+        label=gettext_lazy("Where people return to"),
+        required=False,
+        max_length=2_000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=gettext_lazy(
+            "For a program that acts for people who authorise it: one https address per line. Without any it acts in "
+            "its own name."
+        ),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """What the service would refuse is said beside its field."""
+        given: dict[str, Any] = super().clean() or {}
+        try:
+            given["addresses"] = checked_redirects(given.get("redirect_uris", "").splitlines())
+            check_personal_scopes(given.get("scopes", ()), given["addresses"])
+        except InvalidInput as wrong:
+            self.add_error("redirect_uris", f"{wrong.message} {wrong.hint}")
+        return given
+
     def __init__(self, *args: object, principal: Principal, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         partner = principal.has_role(Role.PARTNER)
@@ -72,6 +96,7 @@ def applications(request: HttpRequest) -> HttpResponse:
             name=form.cleaned_data["name"],
             scopes=form.cleaned_data["scopes"],
             require_dpop=form.cleaned_data["require_dpop"],
+            redirect_uris=form.cleaned_data["addresses"],
             role=Role.PARTNER if principal.has_role(Role.PARTNER) else Role.SERVICE,
         )
         form = ApplicationForm(principal=principal)

@@ -185,14 +185,8 @@ def _who_has_what(
         return True, "open", "open to everybody", ""
     if not principal.is_authenticated:
         return False, "none", "not signed in", str(_("Sign in, or send an access token."))
-    if principal.scopes is not None and rule.scopes.isdisjoint(principal.scopes):
-        wanted = " or ".join(sorted(rule.scopes))
-        return (
-            False,
-            "scope",
-            f"the token lacks the scope {wanted or '(no token may do this)'}",
-            str(_("Ask for a token with the scope %(scope)s.") % {"scope": wanted}) if wanted else "",
-        )
+    if principal.scopes is not None and rule.scopes_of(principal.kind).isdisjoint(principal.scopes):
+        return _lacks_scope(principal, rule)
     for role in sorted(principal.roles & frozenset(rule.roles)):
         if role in PLATFORM_ROLES or owner == principal.tenant_id or rule.cross_tenant:
             return True, f"role {role.value}", f"role {role.value}", ""
@@ -201,6 +195,20 @@ def _who_has_what(
             return True, f"grant {rule.grant}", f"grant {rule.grant}", ""
         return False, "none", f"neither a role nor the grant {rule.grant} allows it", ""
     return False, "none", "no role of the principal allows it", ""
+
+
+def _lacks_scope(principal: Principal, rule: ActionRule) -> tuple[bool, str, str, str]:
+    wanted = " or ".join(sorted(rule.scopes_of(principal.kind)))
+    if wanted:
+        help_ = _("Ask for a token with the scope %(scope)s.") % {"scope": wanted}
+        return False, "scope", f"the token lacks the scope {wanted}", str(help_)
+    if rule.person_scopes:
+        scopes = " or ".join(sorted(rule.person_scopes))
+        help_ = _("A person can authorise an application to do it, with the scope %(scope)s.") % {
+            "scope": scopes
+        }
+        return False, "scope", "no program may do this in its own name", str(help_)
+    return False, "scope", "the token lacks the scope (no token may do this)", ""
 
 
 def _under_conditions(

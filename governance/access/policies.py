@@ -5,20 +5,33 @@ from governance.access.scopes import SCOPES
 from governance.principals import Role
 
 ADMINISTRATORS = frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN})
+MANAGE = frozenset({"tenant:manage"})
 
 register(
     ActionRule("access.principal.view", roles=frozenset(set(Role) - {Role.SYSTEM}), scopes=frozenset(SCOPES)),
-    ActionRule("tenants.tenant.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN})),
+    ActionRule(
+        "tenants.tenant.view",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN}),
+        person_scopes=MANAGE | {"platform:manage"},
+    ),
     ActionRule(
         "tenants.tenant.manage",
         roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM}),
+        person_scopes=frozenset({"platform:manage"}),
         groups=frozenset({"administer"}),
     ),
-    ActionRule("tenants.membership.view", roles=ADMINISTRATORS),
+    ActionRule("tenants.membership.view", roles=ADMINISTRATORS, person_scopes=MANAGE),
     ActionRule(
-        "tenants.membership.manage", roles=ADMINISTRATORS | {Role.SYSTEM}, groups=frozenset({"administer"})
+        "tenants.membership.manage",
+        roles=ADMINISTRATORS | {Role.SYSTEM},
+        person_scopes=MANAGE,
+        groups=frozenset({"administer"}),
     ),
-    ActionRule("access.application.view", roles=ADMINISTRATORS | {Role.DEVELOPER, Role.PARTNER}),
+    ActionRule(
+        "access.application.view",
+        roles=ADMINISTRATORS | {Role.DEVELOPER, Role.PARTNER},
+        person_scopes=MANAGE,
+    ),
     ActionRule(
         "access.token.authorize",
         roles=frozenset(set(Role) - {Role.SERVICE, Role.SYSTEM}),
@@ -70,9 +83,16 @@ register(
         roles=frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR, Role.TENANT_ADMIN, Role.SYSTEM}),
         scopes=frozenset({"audit:read"}),
     ),
-    ActionRule("audit.retention.manage", roles=ADMINISTRATORS, groups=frozenset({"administer"})),
-    ActionRule("audit.hold.set", roles=ADMINISTRATORS, groups=frozenset({"administer"})),
-    ActionRule("audit.hold.release", roles=ADMINISTRATORS, groups=frozenset({"approve"})),
+    *(
+        ActionRule(action, roles=ADMINISTRATORS, person_scopes=MANAGE, groups=frozenset({"administer"}))
+        for action in ("audit.retention.manage", "audit.hold.set")
+    ),
+    ActionRule(
+        "audit.hold.release",
+        roles=ADMINISTRATORS,
+        person_scopes=frozenset({"requests:decide"}),
+        groups=frozenset({"approve"}),
+    ),
     ActionRule("site.console.open", roles=frozenset(set(Role) - {Role.SERVICE, Role.SYSTEM, Role.PARTNER})),
     ActionRule("site.portal.open", roles=frozenset({Role.PARTNER})),
     ActionRule("site.console.applications", roles=ADMINISTRATORS | {Role.DEVELOPER}),

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
+from governance.access.scopes import OF_PEOPLE
 from governance.errors import InvalidInput
 
 
@@ -26,3 +27,13 @@ def checked_redirects(addresses: Iterable[str]) -> list[str]:
                 hint=_("Write it as https://app.example.com/callback, without a fragment."),
             )
     return found
+
+
+def check_personal_scopes(scopes: Iterable[str], addresses: Iterable[str]) -> None:
+    """Raise InvalidInput for scopes that only people can give away, where nobody could authorise the application."""
+    if not list(addresses) and (personal := OF_PEOPLE.intersection(scopes)):
+        raise InvalidInput(
+            _("Only an application that people authorise can have these scopes: %(scopes)s.")
+            % {"scopes": ", ".join(sorted(personal))},
+            hint=_("Give it an address to return to, so that people can authorise it."),
+        )

@@ -28,18 +28,25 @@ class ActionRule:
 
     Allowed when (a role of the principal is in `roles` and fits the resource's tenant, or the principal's account
     holds the django-guardian permission `grant` on the resource) and (no token limits the principal, or the token has
-    one of `scopes`). `anonymous` is for the few things that the world may read; `cross_tenant` lets a tenant role act
-    on an object that row security shows it although another tenant owns it (a published plugin). `groups` are the
-    kinds of action it belongs to, which policies and conditions speak of.
+    one of `scopes`). `person_scopes` count beside them in a token that a person has authorised, and never in one that a
+    program got for itself: an administrator's acts are a person's, whoever types them. `anonymous` is for the few
+    things that the world may read; `cross_tenant` lets a tenant role act on an object that row security shows it
+    although another tenant owns it (a published plugin). `groups` are the kinds of action it belongs to, which policies
+    and conditions speak of.
     """
 
     action: str
     roles: frozenset[Role] | set[Role] = field(default_factory=frozenset)
     scopes: frozenset[str] | set[str] = field(default_factory=frozenset)
+    person_scopes: frozenset[str] | set[str] = field(default_factory=frozenset)
     grant: str = ""
     anonymous: bool = False
     cross_tenant: bool = False
     groups: frozenset[str] | set[str] = field(default_factory=frozenset)
+
+    def scopes_of(self, kind: str) -> frozenset[str]:
+        """The scopes that open it in a token of a principal of this kind."""
+        return frozenset(self.scopes | self.person_scopes if kind == "user" else self.scopes)
 
     @property
     def names(self) -> frozenset[str]:
@@ -87,8 +94,8 @@ def rules_version() -> str:
     global _version
     if _version is None:
         text = "\n".join(
-            f"{r.action} {sorted(r.roles)} {sorted(r.scopes)} {r.grant} {r.anonymous} {r.cross_tenant} "
-            f"{sorted(r.groups)}"
+            f"{r.action} {sorted(r.roles)} {sorted(r.scopes)} {sorted(r.person_scopes)} {r.grant} {r.anonymous} "
+            f"{r.cross_tenant} {sorted(r.groups)}"
             for r in sorted(_rules.values(), key=lambda rule: rule.action)
         )
         _version = hashlib.sha256(text.encode()).hexdigest()[:12]

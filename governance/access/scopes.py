@@ -15,9 +15,15 @@ SCOPES = {
     "plugins:read": _("Read one's plugins and submissions"),
     "plugins:write": _("Upload plugin versions and answer reviewers"),
     "tenant:manage": _("Administer one's tenant"),
+    "platform:manage": _("Administer the platform: organisations, partners, checks, pools"),
+    "requests:decide": _("Decide on requests of others: approvals, oversight tasks, releases"),
+    "oversight:act": _("Press stop buttons and ask for their release"),
     "metrics:read": _("Read the site's metrics"),
     "audit:read": _("Read the audit log"),
 }
+
+# What only a token may carry that a person has authorised; a program's own would be good for nothing with it.
+OF_PEOPLE = frozenset({"platform:manage", "requests:decide", "oversight:act"})
 
 
 class ApplicationScopes(BaseScopes):

@@ -15,7 +15,7 @@ from oauth2_provider.models import get_access_token_model
 from governance.access.decisions import require
 from governance.access.leaving import disabled, keep_an_administrator, left
 from governance.access.models import Application, TokenBinding
-from governance.access.redirects import checked_redirects
+from governance.access.redirects import check_personal_scopes, checked_redirects
 from governance.access.scopes import SCOPES
 from governance.audit.services import platform_tenant_id, record
 from governance.errors import AccessDenied, Conflict, InvalidInput, NotFound
@@ -240,6 +240,7 @@ def create_application(
     ):
         raise InvalidInput(_("An application can only have the role “service” or one of your own."))
     addresses = checked_redirects(redirect_uris)
+    check_personal_scopes(wanted, addresses)
     if public and not addresses:
         raise InvalidInput(_("Only a client that people allow to act for them can be without a secret."))
     secret = "" if public else secrets.token_urlsafe(32)

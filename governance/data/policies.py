@@ -18,9 +18,15 @@ register(
     ActionRule(
         "data.asset.request_declassification",
         roles=frozenset({Role.TENANT_ADMIN, Role.DATA_SCIENTIST}),
+        person_scopes=MANAGE,
         groups=ADMINISTER,
     ),
-    ActionRule("data.asset.declassify", roles=frozenset({Role.TENANT_ADMIN}), groups=frozenset({"approve"})),
+    ActionRule(
+        "data.asset.declassify",
+        roles=frozenset({Role.TENANT_ADMIN}),
+        person_scopes=frozenset({"requests:decide"}),
+        groups=frozenset({"approve"}),
+    ),
     # Nobody gets the bytes: work of the house reads them, a batch job for example.
     ActionRule(
         "data.dataset.read",
@@ -39,6 +45,7 @@ register(
     ActionRule(
         "data.pool.manage",
         roles=frozenset({Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.SYSTEM}),
+        person_scopes=MANAGE | {"platform:manage"},
         groups=ADMINISTER,
     ),
     ActionRule(

@@ -22,7 +22,10 @@ register(
         scopes=WRITE,
     ),
     ActionRule(
-        "ethics.approval.decide", roles=frozenset({Role.ETHICS_OFFICER}), groups=frozenset({"approve"})
+        "ethics.approval.decide",
+        roles=frozenset({Role.ETHICS_OFFICER}),
+        person_scopes=frozenset({"requests:decide"}),
+        groups=frozenset({"approve"}),
     ),
     ActionRule(
         "ethics.evidence.supply",

@@ -15,6 +15,7 @@ register(
     ActionRule(
         "events.transmitter.trust-internal",
         roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM}),
+        person_scopes=frozenset({"platform:manage"}),
         groups=frozenset({"administer"}),
     ),
     ActionRule(

@@ -9,6 +9,7 @@ MANAGERS = ADMINISTRATORS | {Role.SYSTEM}
 MANAGE = frozenset({"tenant:manage"})
 
 register(
+    # No scope opens one's own factors and sessions: they are what tokens are judged by.
     ActionRule("identity.account.view", roles=PEOPLE, groups=frozenset({"account"})),
     ActionRule("identity.factor.manage", roles=PEOPLE, groups=frozenset({"account"})),
     ActionRule("identity.own-session.end", roles=PEOPLE, groups=frozenset({"account"})),
@@ -23,6 +24,7 @@ register(
     ActionRule(
         "identity.provider.internal",
         roles=frozenset({Role.PLATFORM_ADMIN, Role.SYSTEM}),
+        person_scopes=frozenset({"platform:manage"}),
         groups=frozenset({"administer"}),
     ),
 )

@@ -17,6 +17,16 @@ register(
         scopes=frozenset({"tenant:manage"}),
         groups=frozenset({"administer"}),
     ),
-    ActionRule("keys.destruction.request", roles=ADMINISTRATORS, groups=frozenset({"administer"})),
-    ActionRule("keys.key.destroy", roles=ADMINISTRATORS, groups=frozenset({"approve"})),
+    ActionRule(
+        "keys.destruction.request",
+        roles=ADMINISTRATORS,
+        person_scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
+    ActionRule(
+        "keys.key.destroy",
+        roles=ADMINISTRATORS,
+        person_scopes=frozenset({"requests:decide"}),
+        groups=frozenset({"approve"}),
+    ),
 )

@@ -107,12 +107,15 @@ def _missing(refusal: Refusal, rule: ActionRule | None) -> Iterable[str]:
         if rule.grant:
             yield _("Or the right “%(grant)s” on this very object.") % {"grant": rule.grant}
     if "scope" in refusal.rules:
-        scopes = ", ".join(sorted(rule.scopes))
-        yield (
-            _("An access token with the scope %(scopes)s.") % {"scopes": scopes}
-            if scopes
-            else _("A person who is signed in: no access token may do this.")
-        )
+        scopes, personal = ", ".join(sorted(rule.scopes)), ", ".join(sorted(rule.person_scopes))
+        if scopes:
+            yield _("An access token with the scope %(scopes)s.") % {"scopes": scopes}
+        elif personal:
+            yield _("An access token with the scope %(scopes)s that a person has authorised.") % {
+                "scopes": personal
+            }
+        else:
+            yield _("A person who is signed in: no access token may do this.")
 
 
 def _proof(policy: Policy) -> str:

@@ -4,16 +4,27 @@ from governance.access.decisions import ActionRule, register
 from governance.principals import Role
 
 EVERYBODY = frozenset(set(Role) - {Role.SYSTEM, Role.SERVICE, Role.AUDITOR})
+PLATFORM = frozenset({"platform:manage"})
 
 register(
     ActionRule("catalog.plugin.view", roles=EVERYBODY, scopes=frozenset({"plugins:read"}), cross_tenant=True),
     ActionRule("catalog.application.apply", anonymous=True),
-    ActionRule("catalog.application.view", roles=frozenset({Role.PLATFORM_ADMIN})),
     ActionRule(
-        "catalog.application.decide", roles=frozenset({Role.PLATFORM_ADMIN}), groups=frozenset({"approve"})
+        "catalog.application.view",
+        roles=frozenset({Role.PLATFORM_ADMIN}),
+        person_scopes=PLATFORM | {"requests:decide"},
     ),
     ActionRule(
-        "catalog.partner.verify", roles=frozenset({Role.PLATFORM_ADMIN}), groups=frozenset({"administer"})
+        "catalog.application.decide",
+        roles=frozenset({Role.PLATFORM_ADMIN}),
+        person_scopes=frozenset({"requests:decide"}),
+        groups=frozenset({"approve"}),
+    ),
+    ActionRule(
+        "catalog.partner.verify",
+        roles=frozenset({Role.PLATFORM_ADMIN}),
+        person_scopes=PLATFORM,
+        groups=frozenset({"administer"}),
     ),
     ActionRule("catalog.version.register", roles=frozenset({Role.SYSTEM})),
     ActionRule(
@@ -24,6 +35,9 @@ register(
     ),
     ActionRule("catalog.version.publish", roles=frozenset({Role.SYSTEM}), groups=frozenset({"release"})),
     ActionRule(
-        "catalog.version.block", roles=frozenset({Role.PLATFORM_ADMIN}), groups=frozenset({"administer"})
+        "catalog.version.block",
+        roles=frozenset({Role.PLATFORM_ADMIN}),
+        person_scopes=PLATFORM,
+        groups=frozenset({"administer"}),
     ),
 )

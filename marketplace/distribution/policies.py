@@ -6,5 +6,9 @@ from governance.principals import Role
 register(
     ActionRule("distribution.repository.read", anonymous=True),
     ActionRule("distribution.release.publish", roles=frozenset({Role.SYSTEM}), groups=frozenset({"release"})),
-    ActionRule("distribution.release.view", roles=frozenset({Role.PLATFORM_ADMIN, Role.REVIEWER})),
+    ActionRule(
+        "distribution.release.view",
+        roles=frozenset({Role.PLATFORM_ADMIN, Role.REVIEWER}),
+        person_scopes=frozenset({"platform:manage", "plugins:read"}),
+    ),
 )

@@ -7,6 +7,7 @@ READ = frozenset({"plugins:read"})
 WRITE = frozenset({"plugins:write"})
 HOUSE = frozenset({Role.REVIEWER, Role.PLATFORM_ADMIN, Role.ETHICS_OFFICER})
 REVIEWER = frozenset({Role.REVIEWER})
+PLATFORM = frozenset({"platform:manage"})
 
 register(
     ActionRule("review.submission.upload", roles=frozenset({Role.PARTNER}), scopes=WRITE),
@@ -23,8 +24,11 @@ register(
     ActionRule("review.submission.claim", roles=REVIEWER),
     ActionRule("review.submission.ask", roles=REVIEWER),
     ActionRule("review.submission.decide", roles=REVIEWER, groups=frozenset({"approve"})),
-    ActionRule("review.check.view", roles=HOUSE),
+    ActionRule("review.check.view", roles=HOUSE, person_scopes=PLATFORM),
     ActionRule(
-        "review.check.configure", roles=frozenset({Role.PLATFORM_ADMIN}), groups=frozenset({"administer"})
+        "review.check.configure",
+        roles=frozenset({Role.PLATFORM_ADMIN}),
+        person_scopes=PLATFORM,
+        groups=frozenset({"administer"}),
     ),
 )

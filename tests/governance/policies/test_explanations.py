@@ -79,7 +79,9 @@ def test_a_missing_grant_and_a_missing_scope(org, author, principal_for):
     by_scope = explained(author, refusal_of(service, "policies.version.view"))
     assert by_scope.causes[0].sentence == "The access token does not reach this far."
     assert by_scope.missing[0] == "An access token with the scope audit:read, tenant:manage."
-    never = explained(author, refusal_of(service, "tenants.membership.view"))
+    personal = explained(author, refusal_of(service, "tenants.membership.view"))
+    assert personal.missing[0] == "An access token with the scope tenant:manage that a person has authorised."
+    never = explained(author, refusal_of(service, "site.console.open"))
     assert "no access token may do this" in never.missing[0]
 
 

@@ -88,3 +88,20 @@ def test_bound_tokens_are_required_and_no_longer_with_a_button(org, other_org, s
     person.client.post(path, {"required": "no"})
     assert not stored(found["client-id"]).require_dpop
     assert bearer_token(stored(found["client-id"]), found["client-secret"])
+
+
+def test_a_client_that_people_authorise_is_made_with_where_they_return_to(platform, org, sign_in):
+    person = sign_in(org, Role.TENANT_ADMIN)
+    asked = {"name": "script", "scopes": ["tenant:manage", "requests:decide"]}
+    page, found = make(person.client, **asked)
+    assert not found
+    assert "Only an application that people authorise can have these scopes: requests:decide." in (
+        page.content.decode()
+    )
+    page, found = make(person.client, **asked, redirect_uris="http://app.example.com/back")
+    assert not found
+    assert "is no address that people can be sent back to" in page.content.decode()
+    _page, found = make(person.client, **asked, redirect_uris="https://app.example.com/back\n")
+    application = stored(found["client-id"])
+    assert application.authorization_grant_type == Application.GRANT_AUTHORIZATION_CODE
+    assert application.redirect_uris == "https://app.example.com/back"

@@ -78,6 +78,13 @@ class Command(BaseCommand):
         client.add_argument(
             "--require-dpop", action="store_true", help="tokens bound to a key only (RFC 9449)"
         )
+        client.add_argument(
+            "--redirect",
+            action="append",
+            default=[],
+            help="where people return to: it acts for those who authorise it; once for each address",
+        )
+        client.add_argument("--public", action="store_true", help="it cannot keep a secret; with --redirect")
         add_person(client)
         stop = commands.add_parser(
             "disable-application", help="Its tokens are refused within a second, for good."
@@ -196,9 +203,12 @@ class Command(BaseCommand):
             role=Role(options["role"]),
             tenant_id=self._tenant(options).id,
             require_dpop=options["require_dpop"],
+            redirect_uris=options["redirect"],
+            public=options["public"],
         )
         self.stdout.write(f"client id: {made.application.client_id}")
-        self.stdout.write(f"client secret, shown this once: {made.client_secret}")
+        if made.client_secret:
+            self.stdout.write(f"client secret, shown this once: {made.client_secret}")
 
     def _disable_application(self, options: dict[str, Any]) -> None:
         found = self._application(options)
