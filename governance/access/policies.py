@@ -94,6 +94,11 @@ register(
         groups=frozenset({"approve"}),
     ),
     ActionRule("site.console.open", roles=frozenset(set(Role) - {Role.SERVICE, Role.SYSTEM, Role.PARTNER})),
+    # The auditor sees the log, and not how the house is doing.
+    ActionRule(
+        "site.house.view",
+        roles=frozenset(set(Role) - {Role.SERVICE, Role.SYSTEM, Role.PARTNER, Role.AUDITOR}),
+    ),
     ActionRule("site.portal.open", roles=frozenset({Role.PARTNER})),
     ActionRule("site.console.applications", roles=ADMINISTRATORS | {Role.DEVELOPER}),
     ActionRule(

@@ -51,6 +51,7 @@ def log(request: HttpRequest) -> HttpResponse:
         "query": urlencode(query),
         "later": "after" in request.GET,
         "may_export": may(principal, "audit.entry.export"),
+        "may_ask_why": may(principal, "policies.decision.view"),
     }
     return render(request, "audit/log.html", context)
 

@@ -10,7 +10,7 @@ ADMINISTER = frozenset({"administer"})
 register(
     ActionRule(
         "policies.version.view",
-        roles=ADMINISTRATORS | {Role.AUDITOR},
+        roles=ADMINISTRATORS,
         scopes=MANAGE | {"audit:read"},
     ),
     ActionRule("policies.version.draft", roles=ADMINISTRATORS, scopes=MANAGE, groups=ADMINISTER),
@@ -21,10 +21,11 @@ register(
     ),
     ActionRule(
         "policies.decision.view",
-        roles=ADMINISTRATORS | {Role.AUDITOR},
+        roles=ADMINISTRATORS,
         scopes=MANAGE | {"audit:read"},
         groups=frozenset({"view"}),
     ),
+    # One's own, whoever one is; others' are told to who may see them.
     ActionRule(
         "policies.decision.explain",
         roles=frozenset(set(Role) - {Role.SYSTEM}),

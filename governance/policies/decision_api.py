@@ -83,7 +83,7 @@ class DecisionRecordFilter(filters.FilterSet):
 
 
 class DecisionRecordViewSet(viewsets.ReadOnlyModelViewSet[DecisionRecord]):
-    """The decisions of the last seven days: one's own, or the tenant's for administrators and auditors."""
+    """The decisions of the last seven days: one's own, or the tenant's for administrators."""
 
     decisions = {
         "list": "policies.decision.explain",

@@ -207,7 +207,7 @@ class ReviewSerializer(serializers.Serializer[Any]):
 
 
 class ElevationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Elevation]):
-    """One's own elevations; everybody's for administrators and auditors of the tenant."""
+    """One's own elevations; everybody's for administrators of the tenant."""
 
     decisions = {
         "list": "privilege.elevation.view",

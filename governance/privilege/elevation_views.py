@@ -28,7 +28,7 @@ SHOWN = 50
 @never_cache
 @require_safe
 def elevations(request: HttpRequest) -> HttpResponse:
-    """One's own elevations; for administrators and auditors everybody's, with what waits for them."""
+    """One's own elevations; for administrators everybody's, with what waits for them."""
     principal = principal_of(request)
     tenant_id = own_tenant(principal)
     require(principal, "privilege.elevation.view", tenant_id=tenant_id)

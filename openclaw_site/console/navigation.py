@@ -49,7 +49,7 @@ class Group:
 MENU: tuple[tuple[str | Promise, tuple[Item, ...]], ...] = (
     (
         _("Overview"),
-        (Item(_("State of the house"), "monitoring", "admin:index", "site.console.open"),),
+        (Item(_("State of the house"), "monitoring", "admin:index", "site.house.view"),),
     ),
     (
         _("Publishing"),

@@ -43,12 +43,17 @@ def metrics(step: Step, url: str, token: str, *, endpoint: str) -> None:
     )
 
 
+CLOSED_TO_AUDITORS = ("/api/v1/policy-versions/", "/api/v1/models/", "/api/v1/endpoints/", "/console/house/")
+
+
 def audit(step: Step, auditor: Person) -> None:
     """The auditor reads the log; the chain is recomputed by the command."""
     entries = auditor.get("/api/v1/audit-entries/")["results"]
     step.saw(
         f"the auditor reads the log; the newest entry: {entries[0]['action']} by {entries[0]['actor_label']}"
     )
+    closed = {path: auditor.send("GET", path).status_code for path in CLOSED_TO_AUDITORS}
+    step.expect(set(closed.values()) == {403}, "the auditor sees nothing but the log", seen=closed)
     done = subprocess.run(
         [sys.executable, "-m", "django", "audit_verify"],
         cwd=CHECKOUT,

@@ -34,6 +34,7 @@ IN_A_SESSION = {
     "review.submission.inspect": VERDICT,
     "site.console.applications": PAGE,
     "site.console.open": PAGE,
+    "site.house.view": PAGE,
     "site.portal.open": PAGE,
 }
 
