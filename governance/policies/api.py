@@ -111,11 +111,12 @@ class WhatIfReportSerializer(serializers.Serializer[Any]):
 
     since = serializers.DateTimeField()
     examined = serializers.IntegerField(help_text="Distinct questions that were looked at.")
-    decisions = serializers.IntegerField(help_text="How often they were asked.")
+    decisions = serializers.IntegerField(
+        help_text="How often they were asked: all recorded decisions since then."
+    )
     refused = serializers.IntegerField()
     allowed = serializers.IntegerField()
     not_replayable = serializers.IntegerField(help_text="Questions of which only the count was kept.")
-    truncated = serializers.BooleanField(help_text="There were more; the newest were looked at.")
     more = serializers.IntegerField(help_text="Differences that are not listed.")
     differences = PolicyDifferenceSerializer(many=True)
 

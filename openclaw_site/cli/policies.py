@@ -196,12 +196,10 @@ def what_if(file: Path, hours: int, url: str, client_id: str, client_secret: str
         click.echo(f"and {report['more']} more differences")
     click.echo(
         f"{report['refused']} decisions newly refused, {report['allowed']} newly allowed; "
-        f"{report['examined']} questions asked {report['decisions']} times since {report['since'][:16]}"
+        f"all {report['decisions']} decisions ({report['examined']} questions) since {report['since'][:16]}"
     )
     if report["not_replayable"]:
         click.echo(f"{report['not_replayable']} questions cannot be asked again: only their count was kept")
-    if report["truncated"]:
-        click.echo("There were more; the newest were looked at.")
 
 
 @contextmanager

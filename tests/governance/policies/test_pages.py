@@ -224,7 +224,7 @@ def test_rest_from_a_draft_to_force(first, other):
     assert other.post(f"{api}{draft['id']}/activate/", {"reason": "yes"}, json).json()["state"] == "active"
     assert [row["number"] for row in first.get(api + "?state=active").json()["results"]] == [1]
     report = first.post(api + "what-if/", {"text": ""}, json).json()
-    assert report["truncated"] is False
+    assert report["decisions"] >= report["examined"]
     again = first.post(f"{api}{draft['id']}/roll-back/", {}, json)
     assert again.status_code == 409
     assert first.post(api, {"text": "x" * 300_000}, json).status_code == 413

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from governance.access import facts
+from governance.access.cedar.engine import PolicyBook
 from governance.access.decisions import decide, require
 from governance.access.recorder import recorder
 from governance.errors import AccessDenied, InvalidInput
@@ -42,7 +46,7 @@ def test_newly_refused_with_the_policy_and_how_often(author, second, org, princi
     assert (obeyed.count, obeyed.enforced, shown.enforced) == (3, True, False)
     assert (found.refused, found.allowed) == (3, 0)
     assert found.examined >= 3
-    assert not found.truncated
+    assert found.decisions >= found.examined
 
 
 def test_newly_allowed_when_the_policy_goes_but_never_past_roles(author, second, org, principal_for):
@@ -131,18 +135,74 @@ def test_the_platforms_text_is_tried_on_every_tenant_with_its_own(platform, auth
     ]
 
 
-def test_bounds_are_said(author, monkeypatch):
-    monkeypatch.setattr(module, "MAX_RECORDS", 2)
-    monkeypatch.setattr(module, "MAX_DIFFERENCES", 1)
-    for number in range(4):
+FORBIDDEN = '@id("a") forbid (principal, action == Action::"registry.model.view", resource);'
+
+
+def test_of_very_many_differences_the_greatest_are_listed_and_all_are_counted(author, monkeypatch):
+    monkeypatch.setattr(module, "MAX_DIFFERENCES", 2)
+    monkeypatch.setattr(module, "MAX_KEPT", 3)
+    monkeypatch.setattr(module, "AT_A_TIME", 2)
+    for number in range(20):
+        for _time in range(1 + number % 5):
+            require(author, "registry.model.view", ObjectRef("registry.model", str(number)))
+    found = report(author, FORBIDDEN)
+    assert [item.count for item in found.differences] == [5, 5]
+    assert found.more == 18
+    assert found.refused == sum(1 + number % 5 for number in range(20))
+    assert found.decisions == found.refused
+    assert found.examined == 20
+
+
+def test_it_says_how_far_it_is_and_can_be_ended(author, org, monkeypatch):
+    monkeypatch.setattr(module, "TELL_EVERY", 2)
+    for number in range(5):
         require(author, "registry.model.view", ObjectRef("registry.model", str(number)))
-    found = report(author, '@id("a") forbid (principal, action == Action::"registry.model.view", resource);')
-    assert (found.truncated, found.examined, len(found.differences), found.more) == (True, 2, 1, 1)
-    for hours in (0, 169):
-        with pytest.raises(InvalidInput):
-            report(author, "", hours=hours)
+    recorder.flush()
+    since = timezone.now() - timedelta(hours=1)
+    told: list[int] = []
+    with acting(author):
+        module.replayed(org.id, FORBIDDEN, since, progress=told.append)
+    assert told == [2, 4, 5]
+
+    def stop(done):
+        raise InterruptedError
+
+    with acting(author), pytest.raises(InterruptedError):
+        module.replayed(org.id, FORBIDDEN, since, progress=stop)
+
+
+def test_equal_questions_are_asked_once(author, second, principal_for, org, monkeypatch):
+    asked: list[str] = []
+    evaluate = PolicyBook.evaluate
+
+    def counted(self, request, names):
+        if request["action"]["id"] == "registry.model.view":
+            asked.append(request["principal"]["id"])
+        return evaluate(self, request, names)
+
+    people = [principal_for(org, Role.DATA_SCIENTIST) for _ in range(6)]
+    for person in people:
+        for number in range(5):
+            require(person, "registry.model.view", ObjectRef("registry.model", str(number)))
+    recorder.flush()
+    monkeypatch.setattr(PolicyBook, "evaluate", counted)
+    found = report(author, FORBIDDEN)
+    assert (found.refused, len(found.differences), len(asked)) == (30, 30, 1)
+    asked.clear()
+    one = FORBIDDEN.replace("(principal,", f'(principal == User::"{people[0].id}",')
+    assert report(author, one).refused == 5
+    assert len(asked) == 6, "once for each person whom the policy could tell from the others"
+
+
+def test_what_cannot_be_asked_is_refused():
     with pytest.raises(InvalidInput):
-        report(author, "forbid(")
+        module.check_question("forbid(", 24)
+
+
+@pytest.mark.parametrize("hours", [0, 169])
+def test_hours_have_bounds(author, hours):
+    with pytest.raises(InvalidInput):
+        report(author, "", hours=hours)
 
 
 def test_another_tenants_decisions_are_not_told(author, other_org, principal_for, org):
