@@ -73,7 +73,7 @@ class Principal:
     `user_id` is the account that grants hang on (a service account for a client). `accountable_user_id` is the person
     behind it, whom separation of duties is about: a client cannot be used to approve one's own work. `signals` are
     judged anew at every decision (`governance.access.assurance`). `until` (seconds since the epoch) is when the first
-    of its roles ends by itself, as an elevated one does.
+    of its roles ends by itself, as an elevated one does. `application_id` is the application whose token it came with.
     """
 
     kind: Kind
@@ -87,6 +87,7 @@ class Principal:
     platform: bool = False
     signals: Signals = Signals()
     until: float = float("inf")
+    application_id: UUID | None = None
 
     @property
     def is_authenticated(self) -> bool:

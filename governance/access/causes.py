@@ -68,7 +68,15 @@ def _objection(cause: Cause) -> Answer:
         return "", until
     target = ObjectRef(type=cause.target_type, id=cause.target_id) if cause.target_type else None
     with row_scope(RowScope(found.tenant_id, found.platform)), transaction.atomic():
-        decision = decide(found, cause.action, target, tenant_id=cause.tenant_id)
+        # Work that says under which duties it was admitted is asked what it was asked then, with all that it said.
+        decision = decide(
+            found,
+            cause.action,
+            target,
+            tenant_id=cause.tenant_id,
+            context=dict(cause.context),
+            enforced=cause.duties is not None,
+        )
     if decision.allow:
         since = (
             [duty for duty in decision.obligations if duty not in cause.duties]
@@ -99,5 +107,6 @@ def _principal(cause: Cause) -> Principal:
         tenant_id=cause.tenant_id,
         scopes=None if cause.scopes is None else frozenset(cause.scopes),
         accountable_user_id=cause.accountable_user_id,
+        application_id=cause.application_id,
         signals=Signals(factor=Factor.PASSKEY, factor_at=time.time(), bound=True),
     )

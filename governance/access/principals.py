@@ -136,6 +136,7 @@ def token_owner(
         scopes=scopes,
         accountable=application.user_id if person is None else person.id,
         signals=signals,
+        application_id=application.id,
     )
 
 
@@ -177,6 +178,7 @@ def _principal(
     accountable: UUID | None = None,
     signals: Signals = UNPROVEN,
     until: float = float("inf"),
+    application_id: UUID | None = None,
 ) -> Principal:
     return Principal(
         kind=kind,  # type: ignore[arg-type]
@@ -190,4 +192,5 @@ def _principal(
         platform=not roles.isdisjoint(PLATFORM_ROLES),
         signals=signals,
         until=until,
+        application_id=application_id,
     )

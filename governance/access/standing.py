@@ -148,7 +148,16 @@ def _person_now(principal: Principal) -> Principal | None:
     if user is None:
         return None
     found = principal_for_user(user, tenant_id=principal.tenant_id, signals=principal.signals)
-    return replace(found, scopes=principal.scopes) if found.is_authenticated else None
+    if not found.is_authenticated:
+        return None
+    scopes = principal.scopes
+    if scopes is not None and principal.application_id is not None:
+        with platform_scope(), transaction.atomic():
+            rows = Application.objects.select_related("tenant", "service_user")
+            application = rows.filter(pk=principal.application_id, tenant_id=principal.tenant_id).first()
+        usable = application is not None and application.is_usable(None)
+        scopes = scopes.intersection(application.allowed_scopes if application and usable else ())
+    return replace(found, scopes=scopes, application_id=principal.application_id)
 
 
 def _client_now(principal: Principal) -> Principal | None:
@@ -163,9 +172,11 @@ def _client_now(principal: Principal) -> Principal | None:
         roles = frozenset(Role(name) for name in lasting.values_list("role", flat=True))
     if not roles:
         return None
+    allowed = frozenset(application.allowed_scopes)
     return replace(
         principal,
         roles=roles,
+        scopes=allowed if principal.scopes is None else allowed & principal.scopes,
         user_id=application.service_user_id,
         accountable_user_id=application.user_id or application.service_user_id,
         platform=not roles.isdisjoint(PLATFORM_ROLES),

@@ -32,7 +32,9 @@ class Cause:
     """Who has work done, and (`action` on `target`) which right it rests on; without one, being somebody is enough.
 
     `duties` are the obligations under which the work was admitted and which it fulfils: one that has come into force
-    since ends it, for nobody would fulfil that. Without them (None) the work is not asked about any.
+    since ends it, for nobody would fulfil that. Without them (None) the work is not asked about any. `context` are the
+    facts that were said when it was admitted; one that a condition asks for and nobody said is a refusal. `scopes` are
+    those of the token that asked for it, which count as long as its application may have them.
     """
 
     kind: Kind
@@ -45,6 +47,8 @@ class Cause:
     target_type: str = ""
     target_id: str = ""
     duties: tuple[str, ...] | None = None
+    context: tuple[tuple[str, str | int], ...] = ()
+    application_id: UUID | None = None
 
     @classmethod
     def of(cls, principal: Principal, action: str = "", target: ObjectRef | None = None) -> Cause:
@@ -56,6 +60,7 @@ class Cause:
             label=principal.label,
             accountable_user_id=principal.accountable_user_id,
             scopes=None if principal.scopes is None else tuple(sorted(principal.scopes)),
+            application_id=principal.application_id,
             action=action,
             target_type=target.type if target else "",
             target_id=target.id if target else "",
@@ -69,18 +74,22 @@ class Cause:
     def as_header(self) -> dict[str, Any]:
         """Plain JSON for the message."""
         plain = {name: value for name, value in asdict(self).items() if value not in (None, "")}
+        if not self.context:
+            del plain["context"]
         return {name: str(value) if isinstance(value, UUID) else value for name, value in plain.items()}
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> Cause:
         """What `as_header` made. Raises ValueError or TypeError for anything else."""
         given = dict(header)
-        for name in ("tenant_id", "accountable_user_id"):
+        for name in ("tenant_id", "accountable_user_id", "application_id"):
             if name in given:
                 given[name] = UUID(given[name])
         for name in ("scopes", "duties"):
             if given.get(name) is not None:
                 given[name] = tuple(given[name])
+        if "context" in given:
+            given["context"] = tuple((str(name), value) for name, value in given["context"])
         return cls(**given)
 
 

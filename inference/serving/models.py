@@ -71,6 +71,15 @@ class BatchJob(TenantModel):
     duties = models.JSONField(
         _("duties"), default=list, help_text=_("The obligations of the decision that admitted it.")
     )
+    scopes = models.JSONField(
+        _("scopes"), null=True, help_text=_("Of the token that asked for it; empty for a person’s session.")
+    )
+    application_id = models.UUIDField(
+        _("application"), null=True, help_text=_("The program whose token asked for it.")
+    )
+    amount = models.BigIntegerField(
+        _("amount"), null=True, help_text=_("What was said to be at stake; empty where nothing was said.")
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)

@@ -97,6 +97,9 @@ def create_batch_job(
         created_by_label=principal.label[:200],
         request_id=current_request_id()[:64],
         duties=list(duties),
+        scopes=None if principal.scopes is None else sorted(principal.scopes),
+        application_id=principal.application_id,
+        amount=use.amount,
     )
     try:
         if dataset is None:
@@ -164,6 +167,9 @@ def cause_of(job: BatchJob) -> Cause:
         target_type="rollouts.endpoint",
         target_id=str(job.endpoint_id),
         duties=tuple(job.duties),
+        scopes=None if job.scopes is None else tuple(job.scopes),
+        application_id=job.application_id,
+        context=tuple(sorted(Use(purpose_of(job), job.amount).context().items())),
     )
 
 
