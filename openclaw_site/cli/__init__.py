@@ -26,6 +26,7 @@ COMMANDS = {
     "oversight": "openclaw_site.cli.oversight:oversight",
     "policies": "openclaw_site.cli.policies:policies",
     "privilege": "openclaw_site.cli.privilege:privilege",
+    "break-glass": "openclaw_site.cli.break_glass:break_glass",
     "identity": "openclaw_site.cli.identity:identity",
     "ethics": "openclaw_site.cli.ethics:ethics",
     "data": "openclaw_site.cli.data:data",

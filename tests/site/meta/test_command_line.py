@@ -52,7 +52,6 @@ WITHOUT = {
     "governance.oversight.tasking.open_task": "a machine's answer opens it; a person contests one",
     "governance.oversight.tasking.record_step": INSIDE,
     "governance.oversight.withholding.fetch": "gives the withheld answer to the program that asked for it",
-    "governance.privilege.services.break_glass": "needs two fresh factors, which only a browser can show",
 }
 # Policies come from a file under version control, by a program's own token: the command speaks the REST API.
 OVER_REST = {

@@ -29,8 +29,8 @@ ROLES = sorted(role.value for role in Role if role not in (Role.SYSTEM, Role.SER
 class Command(BaseCommand):
     """Acts as the system: whoever runs it has the machine. Every change is in the audit log all the same.
 
-    An elevation is between people, so its steps need their passwords. Breaking the glass needs two fresh factors, which
-    only a browser can show.
+    An elevation is between people, so its steps need their passwords. Breaking the glass needs a code as well, and is a
+    command of its own (`openclaw break-glass`).
     """
 
     help = "Access review, unused rights and emergency access from the command line."
