@@ -95,6 +95,12 @@ class BatchJob(TenantModel):
         null=True,
         help_text=_("As long as a worker says that it reads the file."),
     )
+    join_attempts = models.PositiveSmallIntegerField(_("attempts to join"), default=0)
+    joined_until = models.DateTimeField(
+        _("in joining until"),
+        null=True,
+        help_text=_("As long as a worker says that it joins the parts of the result."),
+    )
 
     class Meta:
         verbose_name = _("batch job")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import BinaryIO
 from uuid import UUID
 
@@ -17,12 +15,12 @@ from governance.data.house_reads import keep_house_read
 from governance.errors import Unavailable
 from governance.keys.errors import KeyDestroyed, Unsealable
 from inference.serving.batch import files
+from inference.serving.batch.attempts import PLANNING, Alive, claim, counted, let_go, put_off
 from inference.serving.batch.cataloguing import input_ref
 from inference.serving.batch.ending import fail, lock_job, sent
 from inference.serving.batch.events import publish
 from inference.serving.batch.fetching import fetch
 from inference.serving.batch.pausing import is_full, no_room, pause_by_itself
-from inference.serving.batch.progress import MAX_ATTEMPTS
 from inference.serving.batch.reading import RawRow, UnreadableFile, read_header, read_rows
 from inference.serving.batch.states import JOB_STATES
 from inference.serving.models import BatchJob, BatchShard
@@ -39,18 +37,21 @@ def plan(job_id: UUID) -> None:
 
     A job that is planned already, or that another worker is planning, is left alone.
     """
-    job = _claimed(job_id)
-    if job is None:
-        return
-    alive = _Alive(job_id)
+    job = claim(job_id, PLANNING)
+    if job is not None:
+        with counted(job_id, PLANNING):
+            _plan(job, Alive(job_id, PLANNING))
+
+
+def _plan(job: BatchJob, alive: Alive) -> None:
     problem, full, shards = "", False, list[BatchShard]()
     try:
         fetch(job, alive)
         keep_house_read(input_ref(job), tenant_id=job.tenant_id, use="plan a batch job")
         shards = _cut_parquet(job, alive) if job.format == BatchJob.Format.PARQUET else list(_cut(job, alive))
     except Unavailable as error:
-        log.warning("batch job %s waits: %s", job_id, error)
-        _put_off(job_id)
+        log.warning("batch job %s waits: %s", job.id, error)
+        put_off(job.id, PLANNING)
         return
     except (UnreadableFile, Unsealable, KeyDestroyed) as error:
         problem = str(error)
@@ -63,13 +64,13 @@ def plan(job_id: UUID) -> None:
     if rows > settings.BATCH_MAX_ROWS:
         problem = f"The file has more than {settings.BATCH_MAX_ROWS} rows; split it."
     with transaction.atomic():
-        locked = lock_job(job_id)
+        locked = lock_job(job.id)
         if locked is None or locked.state != Job.QUEUED:
             if locked is not None:
                 _left(locked)
             return
         if full:
-            _let_go(locked)
+            let_go(locked, PLANNING)
             pause_by_itself(locked, problem)
             return
         if problem:
@@ -88,65 +89,15 @@ def plan(job_id: UUID) -> None:
         publish(locked)
 
 
-def _claimed(job_id: UUID) -> BatchJob | None:
-    """The job, if it waits for its planning and nobody is at it. What ended every worker so far, fails here."""
-    with transaction.atomic():
-        job, now = lock_job(job_id), timezone.now()
-        if job is None or job.state != Job.QUEUED or (job.planned_until and job.planned_until > now):
-            return None
-        if job.plan_attempts >= MAX_ATTEMPTS:
-            fail(
-                job,
-                f"The file was given up after {MAX_ATTEMPTS} attempts to read it: each ended its worker, "
-                "so something in it may be more than a worker can hold.",
-            )
-            return None
-        job.plan_attempts += 1
-        job.planned_until, job.sent_at = now + timedelta(seconds=settings.BATCH_LEASE_S), now
-        job.save(update_fields=["plan_attempts", "planned_until", "sent_at"])
-    return job
-
-
-class _Alive:
-    """Called while a file is read: the job is not taken for abandoned, and nobody else begins with it."""
-
-    def __init__(self, job_id: UUID) -> None:
-        self._job_id = job_id
-        self._said = time.monotonic()
-
-    def __call__(self) -> None:
-        if time.monotonic() - self._said < settings.BATCH_RENEW_S:
-            return
-        self._said = time.monotonic()
-        now = timezone.now()
-        with transaction.atomic():
-            BatchJob.objects.filter(pk=self._job_id, state=Job.QUEUED).update(
-                planned_until=now + timedelta(seconds=settings.BATCH_LEASE_S), sent_at=now
-            )
-
-
-def _put_off(job_id: UUID) -> None:
-    """What the planning needs is out of reach for now: it is sent again later, and the attempt does not count."""
-    with transaction.atomic():
-        locked = lock_job(job_id)
-        if locked is not None and locked.finished_at is None:
-            _let_go(locked)
-
-
-def _let_go(job: BatchJob) -> None:
-    job.plan_attempts, job.planned_until = max(job.plan_attempts - 1, 0), None
-    job.save(update_fields=["plan_attempts", "planned_until"])
-
-
 def _left(job: BatchJob) -> None:
     """The job was paused, ended or planned by another meanwhile. A copy of what may be erased does not outlive it."""
     if job.state == Job.PAUSED:
-        _let_go(job)
+        let_go(job, PLANNING)
     elif job.dataset_id is not None and job.finished_at is not None and job.started_at is None:
         files.input_path(job).delete()
 
 
-def _cut(job: BatchJob, alive: _Alive) -> Iterator[BatchShard]:
+def _cut(job: BatchJob, alive: Alive) -> Iterator[BatchShard]:
     path = files.input_path(job)
     if job.format == BatchJob.Format.CSV:
         read_header(path)
@@ -179,7 +130,7 @@ def _rows_of_a_shard(count: int, row_bytes: int) -> int:
     return max(settings.BATCH_SHARD_ROWS, most)
 
 
-def _cut_parquet(job: BatchJob, alive: _Alive) -> list[BatchShard]:
+def _cut_parquet(job: BatchJob, alive: Alive) -> list[BatchShard]:
     """Write the rows in segments that are read alone, one for each shard."""
     from inference.serving.batch import columns  # Arrow is large, and only these jobs need it
 

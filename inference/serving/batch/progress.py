@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from governance.ethics.selectors import without_approval
 from governance.ids import uuid7
+from inference.serving.batch.attempts import MAX_ATTEMPTS
 from inference.serving.batch.ending import fail, lock_job, sent
 from inference.serving.batch.events import publish
 from inference.serving.batch.in_service import OutOfService, require_in_service
@@ -27,7 +28,6 @@ from inference.serving.models import BatchJob, BatchShard
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 5
 Job = BatchJob.State
 Shard = BatchShard.State
 # A paused job takes no new shard; what is under way is finished and counts.

@@ -16,10 +16,10 @@ from governance.oversight.ruling import save_rule
 from governance.refs import ObjectRef
 from governance.tenants.checkpoints import Revoked
 from governance.tenants.context import tenant_context
-from inference.serving.batch import files, in_service, joining, loading, planning, progress, worker
+from inference.serving.batch import files, in_service, loading, planning, progress, worker
 from inference.serving.batch.steps import answer
 from inference.serving.models import BatchJob, BatchShard
-from tests.inference.serving.batch.jobs import compute, content, hold, names, result, rows, start
+from tests.inference.serving.batch.jobs import compute, content, hold, names, rows, start
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
 
@@ -110,20 +110,6 @@ def test_the_files_of_destroyed_keys_end_the_job_with_a_reason(admin, endpoint, 
     memory.forget()
     done = compute(job)
     assert done.state == "failed" and "destroyed on purpose" in done.error
-
-
-def test_of_two_joins_one_counts_and_the_other_leaves_nothing(admin, endpoint, org, monkeypatch):
-    job = start(admin, rows(3))
-    real = files.joined_path
-
-    def joined_path(*args):
-        monkeypatch.setattr(files, "joined_path", real)
-        joining.join(job.id)  # another worker is faster
-        return real(*args)
-
-    monkeypatch.setattr(files, "joined_path", joined_path)
-    done = compute(job)
-    assert (done.state, len(result(done)), len(names(done))) == ("succeeded", 3, 2)
 
 
 def test_files_of_an_earlier_release_are_read_and_sealed_by_re_encryption(admin, endpoint, org):

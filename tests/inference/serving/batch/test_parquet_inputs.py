@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from django.conf import settings
 from django.db import transaction
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as drawn
 from hypothesis import strategies as st
 
 from governance.data.erasing import request_erasure, run_erasure
@@ -174,6 +175,7 @@ class Lines:
         return io.BytesIO(self.content)
 
 
+@drawn(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(LINES, min_size=1, max_size=6))
 def test_a_step_answers_each_line_as_if_it_were_alone(lines):
     raw = list(read_rows(Lines(lines), "jsonl"))
@@ -183,6 +185,7 @@ def test_a_step_answers_each_line_as_if_it_were_alone(lines):
     assert together == alone
 
 
+@drawn(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.one_of(st.none(), st.lists(st.one_of(st.none(), st.floats()), max_size=3)), min_size=1, max_size=6

@@ -16,8 +16,8 @@ from governance.data import datasets
 from governance.principals import Role
 from governance.tenants.context import tenant_context
 from inference.serving.batch import planning, stalled
+from inference.serving.batch.attempts import MAX_ATTEMPTS
 from inference.serving.batch.pausing import pause_batch_job, resume_batch_job
-from inference.serving.batch.progress import MAX_ATTEMPTS
 from inference.serving.batch.services import create_batch_job
 from inference.serving.models import BatchJob, BatchShard
 from tests.factories.inference import make_endpoint, make_version
