@@ -1,4 +1,4 @@
-"""A small client of an OpenClaw site: predictions, base capabilities, feedback, batch jobs. One file; it needs httpx.
+"""A small client of an OpenClaw site: predictions, capabilities, feedback, batch jobs, rollouts. It needs only httpx.
 
 with Client("https://openclaw.example.com", client_id=…, client_secret=…) as client:
     client.use("sentiment", "很好用")
@@ -7,6 +7,9 @@ with Client("https://openclaw.example.com", client_id=…, client_secret=…) as
 with Client(…, scope="batch:write") as client:
     job = client.start_batch("digits-cnn", Path("images.parquet"), result_format="parquet")
     client.batch_result(client.wait_for_batch(job["id"])["id"], Path("answers.parquet"))
+with Client(…, scope=RELEASE) as client:
+    rollout = client.start_rollout("digits-cnn", "2.0.0", plan={"steps": [{"percent": 5}, {"percent": 50}]})
+    client.change_rollout(rollout["id"], "hold", reason="the data centre moves")
 """
 
 from __future__ import annotations
@@ -23,18 +26,14 @@ from uuid import uuid4
 
 import httpx
 
+from openclaw_client.rollouts import RELEASE, ClientError, PlannedExperiment, Rollout, RolloutCalls, Step
+
+__all__ = ["RELEASE", "Answer", "Client", "ClientError", "PlannedExperiment", "Receipt", "Rollout", "Step"]
+
 BATCH = 1_000
 # The record of a decision is written behind its answer: feedback that was quicker is sent again so often.
 RETRIES = 4
 RETRY_AFTER_S = 1.0
-
-
-class ClientError(Exception):
-    """The site refused. `status` is the HTTP status; the text is the site's own."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Receipt:
     status: str
 
 
-class Client:
+class Client(RolloutCalls):
     """One application of the site. Not for several threads at once. Leaving the `with` block sends what is left."""
 
     def __init__(

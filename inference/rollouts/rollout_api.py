@@ -102,6 +102,12 @@ class StepSerializer(serializers.Serializer[Any]):
     expected_step = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=0)
 
 
+class HoldSerializer(StepSerializer):
+    """As for every step; whoever is asked how it goes on is told the reason."""
+
+    reason = serializers.CharField(max_length=1000)
+
+
 class PromotionSerializer(StepSerializer):
     """As for every step; where several versions compete also which one wins."""
 
@@ -120,6 +126,7 @@ class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         "rollback": "rollouts.endpoint.split",
         "cancel": "rollouts.endpoint.split",
         "resume": "rollouts.endpoint.split",
+        "hold": "rollouts.endpoint.split",
     }
     queryset = Rollout.objects.all()
     serializer_class = RolloutSerializer
@@ -177,6 +184,12 @@ class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def resume(self, request: Request, pk: str) -> Response:
         """Look at the present step once more."""
         return self._step(rollout_services.resume)
+
+    @extend_schema(request=HoldSerializer, responses=RolloutDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def hold(self, request: Request, pk: str) -> Response:
+        """Leave the traffic as it is until a person decides."""
+        return self._step(rollout_services.hold, HoldSerializer)
 
     @extend_schema(responses=RolloutLookSerializer(many=True))
     @action(detail=True, methods=["get"], filterset_fields=[])

@@ -141,10 +141,17 @@ def cancel_rollout(
     return _return(principal, rollout_id, State.CANCELLED, reason, expected_state, expected_step)
 
 
-def hold(*, principal: Principal, rollout_id: UUID, reason: str) -> Rollout:
+def hold(
+    *,
+    principal: Principal,
+    rollout_id: UUID,
+    reason: str,
+    expected_state: str = "",
+    expected_step: int | None = None,
+) -> Rollout:
     """Leave the traffic as it is until a person decides, who is asked through the oversight queue."""
     with transaction.atomic():
-        _endpoint, rollout = locked_rollout(principal, rollout_id)
+        _endpoint, rollout = locked_rollout(principal, rollout_id, expected_state, expected_step)
         move(rollout, State.HOLDING, principal=principal, reason=reason)
         ask_person(rollout, reason)
     return rollout

@@ -34,6 +34,7 @@ STEPS: dict[str, Callable[..., Rollout]] = {
     "roll_back": rollout_services.roll_back_rollout,
     "cancel": rollout_services.cancel_rollout,
     "resume": rollout_services.resume,
+    "hold": rollout_services.hold,
 }
 WATCHABLE = list(
     zip(SHAPES, (_lazy("predicted classes"), _lazy("confidence of the predictions")), strict=True)
@@ -121,7 +122,7 @@ def look(request: HttpRequest, rollout_id: UUID, number: int) -> HttpResponse:
 
 @require_POST
 def act(request: HttpRequest, rollout_id: UUID) -> HttpResponse:
-    """What a person decides: `do` is promote, roll_back, cancel or resume."""
+    """What a person decides: `do` is promote, roll_back, cancel, resume or hold."""
     found = rollout_of(request, rollout_id)
     service = STEPS.get(request.POST.get("do", ""))
     if service is None:

@@ -32,6 +32,8 @@ COMMANDS = {
     "data": "openclaw_site.cli.data:data",
     "keys": "openclaw_site.cli.keys:keys",
     "batch": "openclaw_site.cli.batch:batch",
+    "rollout": "openclaw_site.cli.rollout:rollout",
+    "experiment": "openclaw_site.cli.experiment:experiment",
     "capabilities": "openclaw_site.cli.capabilities:capabilities",
     "plugin": "openclaw_site.cli.plugin:plugin",
     "model-server": "openclaw_site.cli.model_server:model_server",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import click
-import httpx
 
-from openclaw_client import Client, ClientError
+from openclaw_client import Client
+from openclaw_site.cli.client_options import connected, print_json
 from openclaw_site.cli.plugin import credential_options
 
 
@@ -49,7 +46,7 @@ def start(
             job = client.wait_for_batch(job["id"])
             if job["state"] == "succeeded":
                 client.batch_result(job["id"], wait)
-        _print(job)
+        print_json(job)
         if wait is not None and job["state"] != "succeeded":
             raise SystemExit(1)
 
@@ -60,7 +57,7 @@ def start(
 def show(job: str, url: str, client_id: str, client_secret: str) -> None:
     """Print JOB with its progress as JSON."""
     with _client(url, client_id, client_secret) as client:
-        _print(client.batch(job))
+        print_json(client.batch(job))
 
 
 @batch.command()
@@ -78,7 +75,7 @@ def _changing(what: str, told: str) -> click.Command:
     @credential_options
     def run(job: str, url: str, client_id: str, client_secret: str) -> None:
         with _client(url, client_id, client_secret) as client:
-            _print(client.change_batch(job, what))
+            print_json(client.change_batch(job, what))
 
     return click.command(what, help=told)(run)
 
@@ -91,14 +88,5 @@ for _what, _told in {
     batch.add_command(_changing(_what, _told))
 
 
-@contextmanager
-def _client(url: str, client_id: str, client_secret: str) -> Iterator[Client]:
-    try:
-        with Client(url, client_id=client_id, client_secret=client_secret, scope="batch:write") as client:
-            yield client
-    except (ClientError, httpx.HTTPError) as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _print(job: dict[str, Any]) -> None:
-    click.echo(json.dumps(job, ensure_ascii=False, indent=2))
+def _client(url: str, client_id: str, client_secret: str) -> AbstractContextManager[Client]:
+    return connected(url, client_id, client_secret, scope="batch:write")

@@ -68,3 +68,27 @@ def test_routing_rules_over_rest(endpoint, org):
     assert post("routing", {"cohorts": [{"name": "beta"}]}).status_code == 400
     assert post("routing", {"shadows": [{"version": "1.0.0", "percent": 1}]}).status_code == 400
     assert post("rollback", {}).json()["routing"] == {"cohorts": [], "shadows": []}
+
+
+def test_holding_over_rest_and_in_the_console(endpoint, org, member):
+    keeper = headers(org, "models:read", "tenant:manage", role=Role.TENANT_ADMIN)
+    client = Client()
+
+    def post(path, body):
+        return client.post(f"/api/v1/rollouts/{path}", body, content_type="application/json", headers=keeper)
+
+    made = post("", {"endpoint": str(endpoint.id), "kind": "canary", "version": "2.0.0"}).json()
+    assert post(f"{made['id']}/hold/", {}).status_code == 400, "who is asked is told why"
+    assert post(f"{made['id']}/hold/", {"reason": "wait", "expected_step": 3}).status_code == 409
+    held = post(f"{made['id']}/hold/", {"reason": "the data centre moves"})
+    assert (held.json()["state"], held.json()["ended_reason"]) == ("holding", "the data centre moves")
+    assert post(f"{made['id']}/hold/", {"reason": "again"}).status_code == 409
+    assert post(f"{made['id']}/resume/", {}).json()["state"] == "running"
+    browser = Client()
+    browser.force_login(member(org, Role.TENANT_ADMIN))
+    page = f"/console/rollouts/{made['id']}/"
+    assert 'value="hold"' in browser.get(page).content.decode()
+    form = {"do": "hold", "reason": "lunch", "state": "running", "step": "0"}
+    assert browser.post(f"{page}act/", form, follow=True).status_code == 200
+    assert 'value="hold"' not in browser.get(page).content.decode()
+    assert client.get(f"/api/v1/rollouts/{made['id']}/", headers=keeper).json()["ended_reason"] == "lunch"
