@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("serving", "0007_a_job_from_a_dataset")]
+    dependencies = [("serving", "0008_what_a_job_was_admitted_with")]
 
     operations = [
         migrations.AddField(
