@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from governance.data.labels import declared
+from governance.data.labels import LABELS, declared
 from governance.data.services import catalogue
 from governance.refs import ObjectRef
-from inference.registry.models import ModelVersion
+from inference.registry.models import ModelVersion, TrainingReference
 
 TYPE = "registry.modelversion"
+REFERENCE = "registry.trainingreference"
 
 
 def version_ref(version: ModelVersion) -> ObjectRef:
@@ -39,4 +40,14 @@ def enter_evaluation(version: ModelVersion, evaluated_on: ObjectRef) -> None:
         label=label,
         subjects=subjects,
         came_of={evaluated_on: "evaluated_on"},
+    )
+
+
+def enter_reference(reference: TrainingReference, rows: ObjectRef) -> None:
+    """Enter a training reference below the rows that it was counted from, with their limits."""
+    catalogue(
+        ObjectRef(REFERENCE, str(reference.model_version_id), digest=reference.source_digest),
+        tenant_id=reference.tenant_id,
+        label=LABELS[0],
+        came_of={rows: "derived_from"},
     )

@@ -113,3 +113,51 @@ class ModelVersion(TenantModel):
         return ObjectRef(
             type=self.source_type, id=self.source_id, digest=self.source_digest, label=self.source_label
         )
+
+
+class TrainingReference(TenantModel):
+    """How a version's training data was distributed: counts by bin, one profile a version. Replaced by a service alone.
+
+    While another one is being made the present one stays in force; `revision` names the one that counts are kept for.
+    """
+
+    class State(models.TextChoices):
+        BUILDING = "building", _("being made")
+        READY = "ready", _("ready")
+        FAILED = "failed", _("failed")
+
+    model_version = models.OneToOneField(
+        ModelVersion, on_delete=models.CASCADE, related_name="reference", verbose_name=_("model version")
+    )
+    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.BUILDING)
+    error = models.TextField(_("error"), blank=True)
+    job_id = models.UUIDField(_("batch job"), help_text=_("Whose rows it is or was last made from."))
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    sent_at = models.DateTimeField(_("last sent"))
+    revision = models.UUIDField(_("revision"), null=True, help_text=_("Empty until the first one is made."))
+    profile = models.JSONField(_("profile"), default=dict, blank=True)
+    row_count = models.IntegerField(_("rows"), default=0)
+    source_digest = models.CharField(_("digest of the rows"), max_length=64, blank=True)
+    source_label = models.CharField(_("source"), max_length=200, blank=True)
+    made_by_label = models.CharField(_("made by"), max_length=200, blank=True)
+    made_at = models.DateTimeField(_("made"), null=True)
+
+    class Meta:
+        verbose_name = _("training reference")
+        verbose_name_plural = _("training references")
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(state="ready") | models.Q(revision__isnull=False),
+                name="registry_ready_reference_has_a_profile",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["sent_at"],
+                condition=models.Q(state="building"),
+                name="registry_reference_building",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.model_version_id)

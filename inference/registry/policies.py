@@ -30,6 +30,13 @@ register(
         scopes=frozenset({"tenant:manage"}),
         groups=frozenset({"administer"}),
     ),
+    # What its training data looked like; drift is measured against it.
+    ActionRule(
+        "registry.version.reference",
+        roles=KEEPERS,
+        scopes=frozenset({"tenant:manage"}),
+        groups=frozenset({"administer"}),
+    ),
     ActionRule(
         "registry.version.hold",
         roles=KEEPERS,

@@ -13,10 +13,12 @@ class ServingConfig(AppConfig):
         from inference.serving.batch.erasing import register_with_catalogue
         from inference.serving.batch.files import register_files
         from inference.serving.batch.metrics import register_batch_metrics
+        from inference.serving.batch.referencing import register_reference_refusals
         from inference.serving.sweeping import register_sweep
 
         register_batch_metrics()
         register_with_catalogue()
         register_files()
         register_refusals()
+        register_reference_refusals()
         register_sweep()

@@ -10,6 +10,9 @@ from governance.tenants.tasks import TenantTask
 from inference.serving.batch.ending import end_revoked
 from inference.serving.batch.joining import join as join_shards
 from inference.serving.batch.planning import plan as plan_job
+from inference.serving.batch.referencing import TASK as BUILD_REFERENCE
+from inference.serving.batch.referencing import build, resume_abandoned
+from inference.serving.batch.referencing import end_revoked as end_reference
 from inference.serving.batch.retention import drop_old_jobs
 from inference.serving.batch.services import QUEUE
 from inference.serving.batch.stalled import resume_stalled as take_over
@@ -49,10 +52,22 @@ def join(job_id: str) -> None:
     join_shards(UUID(job_id))
 
 
+@shared_task(
+    name=BUILD_REFERENCE,
+    base=TenantTask,
+    when_revoked=staticmethod(end_reference),
+    names_data_in=QUEUE,
+)
+def build_reference(job_id: str) -> None:
+    """Count the rows of a job as its version's training reference."""
+    build(UUID(job_id))
+
+
 @shared_task(name="batch.resume_stalled", base=TenantTask)
 def resume_stalled() -> None:
     """Take over from workers that died."""
     take_over()
+    resume_abandoned()
 
 
 @shared_task(name="batch.drop_old_jobs", base=TenantTask)

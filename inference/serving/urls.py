@@ -10,5 +10,6 @@ urlpatterns = [
     path("<uuid:job_id>/live/", views.job_live, name="page-batch-job-live"),
     path("<uuid:job_id>/cancel/", views.cancel, name="page-batch-job-cancel"),
     path("<uuid:job_id>/pause/", views.pause, name="page-batch-job-pause"),
+    path("<uuid:job_id>/reference/", views.refer, name="page-batch-job-reference"),
     path("<uuid:job_id>/resume/", views.resume, name="page-batch-job-resume"),
 ]

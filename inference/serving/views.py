@@ -22,8 +22,10 @@ from governance.data.selectors import lendable_datasets
 from governance.data.words import SUBJECT_NAMES
 from governance.errors import AccessDenied, DomainError, InvalidInput, NotFound
 from governance.ethics.use import Use
+from inference.registry.models import TrainingReference
 from inference.rollouts.selectors import visible_endpoints
 from inference.serving.batch.pausing import pause_batch_job, resume_batch_job
+from inference.serving.batch.referencing import make_reference
 from inference.serving.batch.selectors import job_for, stopping, visible_jobs
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
 from inference.serving.batch.states import JOB_STATES
@@ -125,6 +127,9 @@ def _detail(request: HttpRequest, job_id: UUID) -> dict[str, Any]:
         "may_cancel": may_stop and JOB_STATES.allows(found.state, State.CANCELLED),
         "may_pause": may_stop and JOB_STATES.allows(found.state, State.PAUSED),
         "may_resume": may_stop and found.state == State.PAUSED,
+        "reference": TrainingReference.objects.filter(job_id=found.id).first(),
+        "may_refer": found.state == State.SUCCEEDED
+        and decide(principal, "registry.version.reference", found.model_version).allow,
         "result_url": f"/api/v1/batch-jobs/{found.id}/result/" if found.state == State.SUCCEEDED else "",
     }
 
@@ -164,4 +169,12 @@ def resume(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """Go on where the job was paused."""
     resume_batch_job(principal=principal_of(request), job_id=job_id, reason=_("resumed in the console"))
     messages.success(request, _("The job goes on where it was paused."))
+    return HttpResponseRedirect(reverse("batch-job", args=[job_id]))
+
+
+@require_POST
+def refer(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Make the job's rows the training reference of its version."""
+    make_reference(principal=principal_of(request), job_id=job_id)
+    messages.success(request, _("The training reference is being made from the rows of this job."))
     return HttpResponseRedirect(reverse("batch-job", args=[job_id]))

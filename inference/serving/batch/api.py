@@ -28,8 +28,10 @@ from governance.decision import Decision
 from governance.errors import Conflict, NotFound
 from governance.ethics.use import use_of
 from governance.principals import Principal
+from inference.registry.models import TrainingReference
 from inference.serving.batch import files
 from inference.serving.batch.pausing import pause_batch_job, resume_batch_job
+from inference.serving.batch.referencing import make_reference
 from inference.serving.batch.selectors import find_job, seeing, visible_jobs, with_progress
 from inference.serving.batch.services import cancel_batch_job, create_batch_job
 from inference.serving.models import BatchJob
@@ -71,6 +73,18 @@ class BatchJobSerializer(serializers.ModelSerializer[BatchJob]):
         }
 
 
+class TrainingReferenceSerializer(serializers.ModelSerializer[TrainingReference]):
+    """A version's training reference. `revision` is empty until the first one is made."""
+
+    class Meta:
+        model = TrainingReference
+        fields = [
+            "model_version", "state", "error", "job_id", "revision", "row_count", "source_digest", "source_label",
+            "made_by_label", "made_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
 class NewBatchJobSerializer(serializers.Serializer[Any]):
     """A file of rows or a dataset, and the endpoint that predicts them.
 
@@ -102,7 +116,8 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     """Batch jobs: one's own, and the tenant's for people who may see them."""
 
     decisions = dict.fromkeys(
-        ("list", "retrieve", "create", "cancel", "pause", "resume", "result"), "serving.batch.request"
+        ("list", "retrieve", "create", "cancel", "pause", "resume", "result", "reference"),
+        "serving.batch.request",
     )
     queryset = BatchJob.objects.all()
     serializer_class = BatchJobSerializer
@@ -159,6 +174,13 @@ class BatchJobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         """Go on where the job was paused."""
         resume_batch_job(principal=principal_of(request), job_id=self.get_object().id)
         return Response(BatchJobSerializer(self.get_object()).data)
+
+    @extend_schema(request=None, responses={202: TrainingReferenceSerializer})
+    @action(detail=True, methods=["post"])
+    def reference(self, request: Request, pk: str) -> Response:
+        """Count the job's rows as the training reference of its version, which drift is then measured against."""
+        made = make_reference(principal=principal_of(request), job_id=self.get_object().id)
+        return Response(TrainingReferenceSerializer(made).data, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(responses={(200, kind): OpenApiTypes.BINARY for kind in CONTENT_TYPES.values()})
     @action(detail=True, methods=["get"])
