@@ -48,6 +48,7 @@ class Arm:
     version_id: UUID = field(default_factory=uuid7)
     format: str = "onnx"
     size_bytes: int = 0
+    reference: None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from governance.tenants.models import TenantModel
 from inference.registry.models import NAME_PATTERN, Model, ModelVersion
-from inference.rollouts.outcome_models import Feedback, OutcomeRecord
+from inference.rollouts.outcome_models import Feedback, InputCount, OutcomeRecord
 
 MIN_OBJECTIVE_MS, MAX_OBJECTIVE_MS = 1, 600_000
 
@@ -16,6 +16,7 @@ __all__ = [
     "Endpoint",
     "EndpointArm",
     "Feedback",
+    "InputCount",
     "OutcomeRecord",
     "Rollout",
     "RolloutLook",

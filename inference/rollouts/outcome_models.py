@@ -142,3 +142,39 @@ class Feedback(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.text or self.number}"
+
+
+class InputCount(TenantModel):
+    """How many inputs of a version fell into the bins of its training reference: of one minute, from one process.
+
+    Counts of a sample, never values. `revision` is the reference's that the bins are of. By feature, one count for each
+    bin and one for values that were no finite numbers. No foreign keys lead away, as of outcomes.
+    """
+
+    model_version = models.ForeignKey(
+        ModelVersion,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("model version"),
+    )
+    revision = models.UUIDField(_("revision"))
+    at = models.DateTimeField(_("minute"))
+    writer = models.UUIDField(_("process"))
+    rows = models.IntegerField(_("rows"))
+    counts = models.JSONField(_("counts by feature"))
+
+    class Meta:
+        verbose_name = _("counts of inputs")
+        verbose_name_plural = _("counts of inputs")
+        ordering = ["-at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model_version", "revision", "at", "writer"], name="rollouts_inputs_once_a_minute"
+            )
+        ]
+        indexes = [BrinIndex(fields=["at"], name="rollouts_inputs_at")]
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows"

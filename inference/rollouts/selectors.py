@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,17 @@ from governance.principals import Principal
 from governance.refs import ObjectRef
 from governance.tenants.context import tenant_context
 from inference.registry.artifacts import SealedArtifact
-from inference.registry.models import ModelVersion
+from inference.registry.models import ModelVersion, TrainingReference
+from inference.rollouts.analysis.profiles import Profile
 from inference.rollouts.models import Endpoint, EndpointArm, Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class ArmReference:
+    """What a version's training data looked like. Two with one revision are the same."""
+
+    revision: UUID
+    profile: Profile = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class Arm:
     outputs: tuple[dict[str, Any], ...]
     format: str = "onnx"
     size_bytes: int = 0
+    reference: ArmReference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ def endpoint_snapshot(tenant_id: UUID, name: str) -> EndpointSnapshot | None:
     """
     with tenant_context(tenant_id), transaction.atomic():
         rows = list(
-            EndpointArm.objects.select_related("endpoint", "model_version")
+            EndpointArm.objects.select_related("endpoint", "model_version__reference")
             .filter(endpoint__name=name, tenant_id=tenant_id)
             .order_by("model_version_id")
         )
@@ -152,4 +162,13 @@ def _arm(row: EndpointArm) -> Arm:
         outputs=tuple(version.outputs),
         format=version.format,
         size_bytes=version.size_bytes,
+        reference=reference_of(version),
     )
+
+
+def reference_of(version: ModelVersion) -> ArmReference | None:
+    """The training reference of a version that was read with its `reference`; None until one is made."""
+    found: TrainingReference | None = getattr(version, "reference", None)
+    if found is None or found.revision is None:
+        return None
+    return ArmReference(found.revision, Profile.from_json(found.profile))

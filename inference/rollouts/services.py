@@ -21,7 +21,7 @@ from governance.refs import ObjectRef
 from governance.tenants.context import platform_scope
 from inference.registry.models import NAME_PATTERN, ModelVersion
 from inference.rollouts.lifecycle import move, open_rollout
-from inference.rollouts.models import Endpoint, EndpointArm, Feedback, OutcomeRecord, Rollout
+from inference.rollouts.models import Endpoint, EndpointArm, Feedback, InputCount, OutcomeRecord, Rollout
 from inference.rollouts.policies import INVOKE_GRANT
 from inference.rollouts.routing_rules import restore_rules
 from inference.rollouts.splitting import (
@@ -143,13 +143,13 @@ def revoke_invoke(*, principal: Principal, endpoint_id: UUID, application_id: UU
 
 
 def drop_old_outcomes(*, batch_rows: int = 10_000) -> int:
-    """Delete outcome records past `OUTCOME_RETENTION_DAYS` and feedback that is as old, a batch per transaction.
+    """Delete outcome records past `OUTCOME_RETENTION_DAYS`, feedback and counts as old, a batch per transaction.
 
     Returns how many rows went.
     """
     before = timezone.now() - timedelta(days=settings.OUTCOME_RETENTION_DAYS)
     total = 0
-    for kind in (OutcomeRecord, Feedback):
+    for kind in (OutcomeRecord, Feedback, InputCount):
         deleted = batch_rows
         while deleted == batch_rows:
             with platform_scope(), transaction.atomic():

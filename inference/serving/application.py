@@ -76,7 +76,7 @@ class InferenceApplication:
         self._prover = prover or BearerOnly()
         self._permit = permit
         self._pool = pool if pool is not None else ModelPool()  # an empty one is false
-        self._router = Router(self._pool)
+        self._router = Router(self._pool, inputs=outcomes.inputs if outcomes is not None else None)
         self._keys = keys
         self._outcomes = outcomes
         self._listener = listener

@@ -7,6 +7,7 @@ import asyncio
 from django.conf import settings
 
 from inference.serving.application import InferenceApplication
+from inference.serving.input_counts import InputCounts
 from inference.serving.key_watch import KeyWatch
 from inference.serving.listener import Hearers, Listener
 from inference.serving.lookups import CachedLookups, Lookups
@@ -23,6 +24,7 @@ from inference.serving.sources import (
     keys_destroyed,
     note_refused_token,
     refer,
+    write_input_counts,
     write_outcomes,
 )
 
@@ -36,7 +38,7 @@ def build_application(
     lookups: Lookups | None = None, *, limits: Limits | None = None
 ) -> InferenceApplication:
     """The application on the site's own database, or on other look-ups."""
-    outcomes = OutcomeLog(write_outcomes)
+    outcomes = OutcomeLog(write_outcomes, inputs=InputCounts(write_input_counts))
     options = ServingOptions.of(settings.OPENCLAW_SERVING)
     pool = ModelPool(
         loader=Runtimes(options), memory_bytes=options.model_memory_bytes, objective_s=options.objective_s

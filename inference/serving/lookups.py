@@ -27,6 +27,7 @@ from inference.serving.artifacts import ArtifactFile
 from inference.serving.cache import FlightCache, SingleFlight
 from inference.serving.caller_rates import CallerRates
 from inference.serving.errors import Overloaded
+from inference.serving.input_counts import Referenced
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ class Arm(Protocol):
     def inputs(self) -> Sequence[dict[str, Any]]: ...
     @property
     def outputs(self) -> Sequence[dict[str, Any]]: ...
+    @property
+    def reference(self) -> Referenced | None:
+        """What its training data looked like, where its inputs are to be counted."""
 
 
 class CohortRule(Protocol):

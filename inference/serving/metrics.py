@@ -65,6 +65,10 @@ OUTCOMES_DROPPED = Counter(
 OUTCOMES_WRITTEN = Counter(
     "openclaw_inference_outcomes_written_total", "Outcome records written to the database."
 )
+INPUTS_DROPPED = Counter(
+    "openclaw_inference_input_counts_dropped_total",
+    "Rows counted for drift whose counts could not be written in time.",
+)
 
 
 class VersionMetrics:

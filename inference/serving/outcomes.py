@@ -1,7 +1,8 @@
 """Outcome records: one row per answered prediction, written behind the requests.
 
 The hot route appends to a bounded buffer. Twice a second a task hands what is there to a thread, which writes it in one
-statement. When the database does not keep up, records are dropped and counted; predictions never wait for them.
+statement. When the database does not keep up, records are dropped and counted; predictions never wait for them. The
+counts of inputs (`input_counts`) go out beside them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from datetime import datetime
 from uuid import UUID
 
 from inference.serving import metrics
+from inference.serving.input_counts import InputCounts
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,9 @@ class OutcomeLog:
         capacity: int = 20_000,
         chunk: int = 5_000,
         interval_s: float = 0.5,
+        inputs: InputCounts | None = None,
     ) -> None:
+        self.inputs = inputs
         self._write = write
         self._capacity = capacity
         self._chunk = chunk
@@ -97,6 +101,8 @@ class OutcomeLog:
                 await self._task
             self._task = None
         await asyncio.to_thread(self.flush)
+        if self.inputs is not None:
+            await asyncio.to_thread(self.inputs.flush)
 
     def flush(self) -> bool:
         """Write everything that is buffered now; False when the database is away. Called in a thread."""
@@ -139,3 +145,5 @@ class OutcomeLog:
             if self._buffer:
                 written = await asyncio.to_thread(self.flush)
                 pause_s = self._interval_s if written else min(2 * pause_s, 30.0)
+            if self.inputs is not None and self.inputs.due:
+                await asyncio.to_thread(self.inputs.flush)

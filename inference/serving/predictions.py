@@ -31,7 +31,7 @@ from inference.serving.outcomes import Outcome, OutcomeLog
 from inference.serving.pool import ServedModel
 from inference.serving.protocol import InferenceRequest, OutputTensor, encode_response, parse_request
 from inference.serving.referrals import AnswerWithheld, Refer, Referral, referral_of
-from inference.serving.routing import SPLIT, Route, RoutedArm, Router
+from inference.serving.routing import SPLIT, STICKY, Route, RoutedArm, Router
 from inference.serving.runtime import PredictError
 from inference.serving.shadows import Shadows
 
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 CLIENT_CLOSED_REQUEST = 499
 MAX_REMEMBERED_ID = 64
+FAIR = (SPLIT, STICKY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,9 @@ class Predictor:
             ) from None
         if prediction.rows == 1:
             prediction.predicted, prediction.confidence = prediction.routed.classes.read(outputs)
+        # As everywhere: only what the split or a session decided is a fair sample of what comes in.
+        if prediction.routed.counter is not None and prediction.chosen in FAIR:
+            prediction.routed.counter.offer(inputs, prediction.rows)
         if route.shadows and not prediction.version:
             prediction.mirrored = (route, inputs)
         parameters = {

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from inference.serving.classes import ClassReader
 from inference.serving.errors import NotReady, Overloaded, ProtocolError
+from inference.serving.input_counts import InputCounter, InputCounts
 from inference.serving.lookups import Arm, EndpointSnapshot
 from inference.serving.metrics import VersionMetrics
 from inference.serving.pool import ModelPool, ServedModel
@@ -31,6 +32,7 @@ class RoutedArm:
     metrics: VersionMetrics
     classes: ClassReader
     model: ServedModel | None = None
+    counter: InputCounter | None = None
 
 
 class Choice(NamedTuple):
@@ -65,7 +67,7 @@ class Route:
         "weights",
     )
 
-    def __init__(self, snapshot: EndpointSnapshot, now: float) -> None:
+    def __init__(self, snapshot: EndpointSnapshot, now: float, inputs: InputCounts | None = None) -> None:
         self.snapshot = snapshot
         self.salt = str(snapshot.id)
         self.last_used = now
@@ -74,6 +76,7 @@ class Route:
                 arm,
                 VersionMetrics(tenant_id=snapshot.tenant_id, endpoint=snapshot.name, version=arm.version),
                 ClassReader.of(arm.outputs),
+                counter=inputs.of(snapshot.tenant_id, arm.version_id, arm.reference) if inputs else None,
             )
             for arm in snapshot.arms
         ]
@@ -106,8 +109,16 @@ class Route:
 class Router:
     """The routes of this process. Models of endpoints that nobody called for `idle_unload_s` are unloaded."""
 
-    def __init__(self, pool: ModelPool, *, max_routes: int = 256, idle_unload_s: float = 900.0) -> None:
+    def __init__(
+        self,
+        pool: ModelPool,
+        *,
+        max_routes: int = 256,
+        idle_unload_s: float = 900.0,
+        inputs: InputCounts | None = None,
+    ) -> None:
         self._pool = pool
+        self._inputs = inputs
         pool.released = self.forget_model
         self._max_routes = max_routes
         self._idle_unload_s = idle_unload_s
@@ -123,7 +134,7 @@ class Router:
             else:
                 route = None
         if route is None:
-            route = Route(snapshot, now)
+            route = Route(snapshot, now, self._inputs)
             self._routes[snapshot.id] = route
             for gone in before.arms if before is not None else ():
                 if gone.arm.version not in route.by_version:

@@ -45,6 +45,7 @@ class ArmStub:
     weight: int = 100
     version_id: UUID = field(default_factory=uuid7)
     format: str = "onnx"
+    reference: Any = None
 
     @property
     def size_bytes(self) -> int:

@@ -54,6 +54,7 @@ class RepositoryArm:
     inputs: Tensors
     outputs: Tensors
     format: str = "onnx"
+    reference: None = None
 
 
 @dataclass(frozen=True, slots=True)
