@@ -2,6 +2,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from inference.rollouts.api import EndpointGrantView, EndpointViewSet
+from inference.rollouts.drift_api import EndpointDriftView
 from inference.rollouts.experiment_api import (
     EndpointExperimentPlanView,
     EndpointExperimentsView,
@@ -26,6 +27,7 @@ urlpatterns = [
         EndpointQualityView.as_view(),
         name="endpoint-quality",
     ),
+    path("endpoints/<uuid:endpoint_id>/drift/", EndpointDriftView.as_view(), name="endpoint-drift"),
     path(
         "endpoints/<uuid:endpoint_id>/measurements/",
         EndpointMeasurementsView.as_view(),

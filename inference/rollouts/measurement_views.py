@@ -15,6 +15,7 @@ from governance.errors import InvalidInput
 from inference.registry.models import ModelVersion
 from inference.rollouts.analysis.quality import Estimate
 from inference.rollouts.bandits.offpolicy import PolicyValue
+from inference.rollouts.distributions import CLASSES, CONFIDENCE
 from inference.rollouts.measurement_charts import accuracy_series, bar_names, histogram_bars
 from inference.rollouts.measurements import (
     Share,
@@ -26,10 +27,12 @@ from inference.rollouts.measurements import (
 )
 from inference.rollouts.models import Endpoint, Feedback
 from inference.rollouts.policy_estimates import ACCURACY, REWARDS, PolicyEstimate, estimate_split
+from inference.rollouts.reference_drift import HOURS, MIN_VALUES, endpoint_drift
 from inference.rollouts.views import endpoint_of
 
 OBJECTIVES = ("99", "99.5", "99.9", "99.95", "99.99")
 DEFAULT_OBJECTIVE = "99.9"
+DRIFT_HOURS = ("1", "24", "168")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +76,37 @@ def measurements(request: HttpRequest, endpoint_id: Any) -> HttpResponse:
         "daily": [(names.get(share.version_id, ""), share) for share in reversed(daily)],
         "class_versions": [names.get(version, str(version)) for version in _versions(by_class)],
         "classes": _class_rows(by_class, names),
+        **_drift(request, found),
         **_trial(request, found),
     }
     return render(request, "rollouts/measurements.html", context)
+
+
+@never_cache
+@require_safe
+def drift(request: HttpRequest, endpoint_id: Any) -> HttpResponse:
+    """The part about drift, which is fetched again."""
+    found = endpoint_of(request, endpoint_id)
+    return render(request, "rollouts/drift.html", {"endpoint": found, **_drift(request, found)})
+
+
+def _drift(request: HttpRequest, found: Endpoint) -> dict[str, Any]:
+    """Each version against its training reference, what moved most first."""
+    asked = request.GET.get("hours", "")
+    hours = int(asked) if asked in DRIFT_HOURS else HOURS
+    rows = [
+        (one, sorted(one.parts, key=lambda part: (-part.enough, -part.excess)))
+        for one in endpoint_drift(found, hours=hours)
+    ]
+    names = {CLASSES: _("predicted classes"), CONFIDENCE: _("confidence of the predictions")}
+    return {
+        "drift_rows": [
+            (one, [(names.get(part.part, part.name), part) for part in parts]) for one, parts in rows
+        ],
+        "drift_hours": hours,
+        "drift_choices": [int(choice) for choice in DRIFT_HOURS],
+        "drift_least": MIN_VALUES,
+    }
 
 
 def _versions(shares: list[Share]) -> list[Any]:

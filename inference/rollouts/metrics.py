@@ -17,8 +17,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from governance.tenants.context import platform_scope
+from inference.registry.models import ModelVersion
 from inference.rollouts.lifecycle import database_time
-from inference.rollouts.models import Rollout, RolloutLook
+from inference.rollouts.models import Endpoint, Rollout, RolloutLook
+from inference.rollouts.reference_drift import version_drift
+from inference.rollouts.spans import Span
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,16 @@ TOLD = """
     JOIN registry_modelversion v ON v.id = o.model_version_id
     GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT %s
 """
+# The versions that anything was counted of lately, the busiest first, with each endpoint that they stand behind.
+REFERENCED = """
+    SELECT a.endpoint_id, r.model_version_id, sum(i.rows)
+    FROM registry_trainingreference r
+    JOIN rollouts_inputcount i ON i.model_version_id = r.model_version_id AND i.revision = r.revision AND i.at > %s
+    JOIN rollouts_endpointarm a ON a.model_version_id = r.model_version_id
+    GROUP BY 1, 2 ORDER BY 3 DESC LIMIT %s
+"""
+# Each costs some queries at every scrape.
+MAX_DRIFTING = 50
 
 
 class RolloutCollector(Collector):
@@ -49,7 +62,7 @@ class RolloutCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             with platform_scope(), transaction.atomic():
-                families = [*_rollouts(), *_feedback()]
+                families = [*_rollouts(), *_feedback(), *_drift()]
         except DatabaseError:
             log.exception("metrics of rollouts cannot be read")
             return
@@ -91,6 +104,35 @@ def _feedback() -> list[Metric]:
             counts.add_metric([str(tenant), endpoint, version, kind], count)
             means.add_metric([str(tenant), endpoint, version, kind], mean)
     return [means, counts]
+
+
+def _drift() -> list[Metric]:
+    """One series for each endpoint and version: features are as many as a model has, so only the worst is told."""
+    names = ["tenant", "endpoint", "version"]
+    worst = GaugeMetricFamily(
+        "openclaw_reference_drift_worst",
+        "Population stability index against the training reference, of the feature that moved most in the last hour.",
+        labels=names,
+    )
+    counts = GaugeMetricFamily(
+        "openclaw_reference_drift_values", "Values that the index rests on.", labels=names
+    )
+    now = database_time()
+    with connection.cursor() as cursor:
+        cursor.execute(REFERENCED, [now - LOOKS_WINDOW, MAX_DRIFTING])
+        found = [(endpoint, version) for endpoint, version, _rows in cursor.fetchall()]
+    endpoints = Endpoint.objects.in_bulk([endpoint for endpoint, _version in found])
+    versions = ModelVersion.objects.select_related("reference").in_bulk(
+        [version for _endpoint, version in found]
+    )
+    for endpoint_id, version_id in found:
+        version, span = versions[version_id], Span(endpoint_id, now - LOOKS_WINDOW, now)
+        part = version_drift(version, span).worst
+        if part is not None and part.drift is not None:
+            labels = [str(version.tenant_id), endpoints[endpoint_id].name, version.version]
+            worst.add_metric(labels, part.drift.index)
+            counts.add_metric(labels, part.count)
+    return [worst, counts]
 
 
 def register_rollout_metrics() -> None:

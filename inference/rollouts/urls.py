@@ -14,6 +14,7 @@ urlpatterns = [
         measurement_views.measurements,
         name="endpoint-measurements",
     ),
+    path("endpoints/<uuid:endpoint_id>/drift/", measurement_views.drift, name="page-endpoint-drift"),
     path("endpoints/<uuid:endpoint_id>/split/", views.split, name="page-endpoint-split"),
     path("endpoints/<uuid:endpoint_id>/roll-back/", views.undo, name="page-endpoint-roll-back"),
     path("endpoints/<uuid:endpoint_id>/objective/", views.objective, name="page-endpoint-objective"),

@@ -67,6 +67,11 @@ class Reference:
         rest = sum(found.values()) - sum(count for _, count in kept)
         return cls((*(count for _, count in kept), rest), categories=tuple(name for name, _ in kept))
 
+    @property
+    def total(self) -> int:
+        """How many values it was counted from."""
+        return sum(self.counts)
+
     def count(self, values: np.ndarray | Sequence[str]) -> tuple[int, ...]:
         """The values' counts in these bins; counts of several windows may be added."""
         if self.categories:
