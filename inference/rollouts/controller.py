@@ -22,7 +22,17 @@ from governance.ethics.selectors import without_approval
 from governance.principals import SYSTEM
 from governance.tenants.context import platform_scope
 from inference.registry.models import ModelVersion
-from inference.rollouts.analysis.verdicts import ArmWindow, Judgement, Step, Verdict, judge
+from inference.rollouts.analysis.shapes import Part, reference_check
+from inference.rollouts.analysis.verdicts import (
+    ArmWindow,
+    Check,
+    Evidence,
+    Judgement,
+    Step,
+    Verdict,
+    judge,
+    level,
+)
 from inference.rollouts.bandit_rollouts import judged_bandit, weigh
 from inference.rollouts.distributions import prediction_bins
 from inference.rollouts.experiment_rollouts import judged_experiment, stop_arms
@@ -30,7 +40,9 @@ from inference.rollouts.lifecycle import database_time
 from inference.rollouts.looks import Look, arm_figures
 from inference.rollouts.models import Endpoint, Rollout, RolloutLook
 from inference.rollouts.plans import Plan
+from inference.rollouts.reference_drift import version_drift
 from inference.rollouts.rollout_services import advance, follow_answer, hold, promote, roll_back_rollout
+from inference.rollouts.selectors import reference_of
 from inference.rollouts.spans import Span
 from inference.rollouts.windows import (
     SETTLE,
@@ -151,13 +163,14 @@ def _judged(rollout: Rollout, plan: Plan, now: datetime) -> Look:
     stable, canary = _arms(rollout, plan, thresholds, now)
     earlier = rollout.memory.get("judgement")
     judgement = judge(
-        guardrails=plan.guardrails,
+        guardrails=plan.compared,
         stable=stable,
         canary=canary,
         step=Step(elapsed_s, step.min_s, step.max_s, step.max_samples),
         alpha=plan.alpha,
         steps=len(plan.steps),
         earlier=Judgement.from_json(earlier) if earlier else None,
+        further=_against_reference(rollout, plan, now),
     )
     last = rollout.step + 1 == len(plan.steps)
     action = {
@@ -247,6 +260,40 @@ def _arms(
             earlier, [rollout.stable_id], thresholds=thresholds, feedback=plan.needs_feedback, bins=bins
         )[rollout.stable_id]
     return windows[rollout.stable_id], windows[rollout.candidate_id]
+
+
+def _against_reference(rollout: Rollout, plan: Plan, now: datetime) -> tuple[Check, ...]:
+    """The check of the candidate against its training data, where the plan has one.
+
+    The reference is that of the step's first look: with another one, evidence would begin anew and err twice as often,
+    so a step whose reference was replaced or removed compares nothing any more.
+    """
+    guardrail = plan.of_reference
+    if guardrail is None:
+        return ()
+    assert rollout.candidate_id is not None
+    version = ModelVersion.objects.select_related("reference").get(pk=rollout.candidate_id)
+    known = reference_of(version)
+    if known is not None and "reference" not in rollout.memory:
+        rollout.memory["reference"] = str(known.revision)
+        rollout.save(update_fields=["memory"])
+    parts: list[Part] = []
+    if known is not None and rollout.memory["reference"] == str(known.revision):
+        span = Span(rollout.endpoint_id, rollout.step_started_at + SETTLE, now)
+        parts = [
+            Part(part.name, part.reference.counts, part.counts) for part in version_drift(version, span).parts
+        ]
+    share = level(alpha=plan.alpha, checks=len(plan.guardrails), steps=len(plan.steps))
+    required = guardrail.evidence != Evidence.NONE
+    check = reference_check(
+        guardrail.metric,
+        parts,
+        tolerance=guardrail.tolerance,
+        share=share,
+        min_samples=guardrail.min_samples,
+        required=required,
+    )
+    return (check,)
 
 
 def _starved(rollout: Rollout, percent: int) -> bool:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from governance.errors import InvalidInput
 from inference.rollouts.analysis.shapes import DEFAULT_TOLERANCE
 from inference.rollouts.analysis.verdicts import Direction, Evidence, Guardrail
-from inference.rollouts.analysis.windows import SHAPES
+from inference.rollouts.analysis.windows import REFERENCE, SHAPES
 from inference.rollouts.models import Rollout
 
 Kind = Rollout.Kind
@@ -30,7 +30,7 @@ METRICS = {
     "p90": Direction.INCREASE,
     "p99": Direction.INCREASE,
     "cost": Direction.INCREASE,
-    **dict.fromkeys(SHAPES, Direction.INCREASE),
+    **dict.fromkeys((*SHAPES, REFERENCE), Direction.INCREASE),
     "task_completed": Direction.DECREASE,
     "accuracy": Direction.DECREASE,
     "satisfaction": Direction.DECREASE,
@@ -85,6 +85,16 @@ class Plan:
     def shapes(self) -> list[str]:
         """The distributions that guardrails are about."""
         return [guardrail.metric for guardrail in self.guardrails if guardrail.metric in SHAPES]
+
+    @property
+    def compared(self) -> tuple[Guardrail, ...]:
+        """The guardrails that compare the two arms."""
+        return tuple(guardrail for guardrail in self.guardrails if guardrail.metric != REFERENCE)
+
+    @property
+    def of_reference(self) -> Guardrail | None:
+        """The guardrail that compares the candidate with its training data, if there is one."""
+        return next((guardrail for guardrail in self.guardrails if guardrail.metric == REFERENCE), None)
 
     @property
     def waits_for_shapes(self) -> bool:
@@ -193,7 +203,7 @@ def _guardrails(given: Sequence[Mapping[str, Any]]) -> tuple[Guardrail, ...]:
         if type(samples) is not int or samples > 100_000_000:
             raise InvalidInput(_("“%(name)s” is a whole number of at least 1.") % {"name": "min_samples"})
         try:
-            defaults = SHAPE_DEFAULTS if metric in SHAPES else {}
+            defaults = SHAPE_DEFAULTS if metric in (*SHAPES, REFERENCE) else {}
             made.append(Guardrail.from_json({**defaults, **guardrail, "direction": METRICS[metric]}))
         except (TypeError, ValueError) as error:
             raise InvalidInput(

@@ -24,7 +24,8 @@ PLAN_HELP = (
     f"`metric` ({', '.join(METRICS)}), a `tolerance`, `min_samples` and the `evidence` that promotion waits for "
     "(no_harm, samples, none). drift_prediction and drift_confidence compare how classes and confidences are "
     "distributed with the stable version in the same time; their tolerance is a population stability index (0.25), "
-    "and they wait for samples or none."
+    "and they wait for samples or none. drift_reference compares the new version's inputs and predictions with its "
+    "training reference, which it must have."
 )
 
 

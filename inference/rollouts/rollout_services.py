@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from governance.access.decisions import require
 from governance.errors import Conflict, DomainError, InvalidInput, NotFound
 from governance.principals import SYSTEM, Principal
-from inference.registry.models import ModelVersion
+from inference.registry.models import ModelVersion, TrainingReference
 from inference.rollouts.asking import answer_to, ask_person
 from inference.rollouts.lifecycle import database_time, keep, move, open_rollout
 from inference.rollouts.models import Endpoint, Rollout
@@ -59,6 +59,8 @@ def start_rollout(
         weights = shares(before, stable.version, version, checked.steps[0].percent)
         versions = versions_for(endpoint, restorable(endpoint, weights))
         candidate = next(found for found in versions if found.version == version)
+        if checked.of_reference is not None:
+            _require_reference(candidate)
         rollout = begin_rollout(
             endpoint,
             versions,
@@ -278,6 +280,19 @@ def set_shares(
             kind=Kind.SET,
             reason=reason,
             rollout=rollout,
+        )
+
+
+def _require_reference(candidate: ModelVersion) -> None:
+    """Raise InvalidInput where there is nothing that a guardrail on drift from the training data could compare with."""
+    made = TrainingReference.objects.filter(model_version=candidate, revision__isnull=False)
+    if not made.exists():
+        raise InvalidInput(
+            _(
+                "Version %(version)s has no training reference, which the guardrail “drift_reference” compares with."
+            )
+            % {"version": candidate.version},
+            hint=_("Make one from a batch job over its training data, or leave the guardrail out."),
         )
 
 

@@ -20,7 +20,7 @@ from governance.access.decisions import decide, require
 from governance.access.requests import principal_of
 from governance.errors import DomainError, InvalidInput, NotFound
 from inference.rollouts import rollout_services
-from inference.rollouts.analysis.windows import SHAPES
+from inference.rollouts.analysis.windows import REFERENCE, SHAPES
 from inference.rollouts.experiment_pages import experiment_context
 from inference.rollouts.models import Rollout
 from inference.rollouts.plans import DAY_S
@@ -37,7 +37,15 @@ STEPS: dict[str, Callable[..., Rollout]] = {
     "hold": rollout_services.hold,
 }
 WATCHABLE = list(
-    zip(SHAPES, (_lazy("predicted classes"), _lazy("confidence of the predictions")), strict=True)
+    zip(
+        (*SHAPES, REFERENCE),
+        (
+            _lazy("predicted classes"),
+            _lazy("confidence of the predictions"),
+            _lazy("inputs and predictions against the new version's training data"),
+        ),
+        strict=True,
+    )
 )
 DEFAULTS = {
     "kind": "canary",
@@ -59,7 +67,7 @@ def start(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     endpoint = endpoint_of(request, endpoint_id)
     require(principal, "rollouts.endpoint.split", endpoint)
     given = {name: request.POST.get(name, default).strip() for name, default in DEFAULTS.items()}
-    watched = [name for name in SHAPES if name in request.POST.getlist("watch")]
+    watched = [name for name, _label in WATCHABLE if name in request.POST.getlist("watch")]
     context = {
         "endpoint": endpoint,
         "versions": candidates(endpoint),

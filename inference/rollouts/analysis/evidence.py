@@ -47,7 +47,7 @@ class Check:
 
     `interval` is of canary − stable at level `confidence`; `p_value` is for “no harm beyond the tolerance”, to be
     held against `alpha`, this check's part of the whole level. `direction` says which change harms, `required` whether
-    promotion waits for this check.
+    promotion waits for this check. `part` names what moved most, where a check is of many features.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Check:
     outcome: Outcome
     required: bool
     confidence: float | None = None
+    part: str = ""
 
     @property
     def definition(self) -> str:
@@ -90,7 +91,8 @@ class Check:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """The check as it was stored. Raises KeyError or ValueError for what never was one."""
-        values = {field.name: stored[field.name] for field in fields(cls)}
+        values = {field.name: stored[field.name] for field in fields(cls) if field.name != "part"}
+        values["part"] = stored.get("part", "")  # written since checks of many features exist
         values["interval"] = Interval(*values["interval"]) if values["interval"] is not None else None
         return cls(**{**values, "method": Method(values["method"]), "outcome": Outcome(values["outcome"])})
 

@@ -18,7 +18,7 @@ def definition(check: Check) -> str:
             "what": what,
             "tolerance": _number(check.tolerance, check),
         }
-    if check.kind == "shape":
+    if check.kind in ("shape", "reference"):
         return _(
             "%(what)s. Harm is a difference that the test shows and whose index, less what chance makes of it, exceeds "
             "%(tolerance)s."
@@ -48,6 +48,13 @@ def explanation(check: Check) -> str:
     }
     if check.outcome == "waiting":
         return _("Looked at once, when the step is over.")
+    if check.outcome == "too_few" and check.kind == "reference":
+        return (
+            _(
+                "Too few values: %(canary_samples)s were counted, %(needed)s of at least one feature are needed."
+            )
+            % values
+        )
     if check.outcome == "too_few":
         return (
             _(
@@ -60,6 +67,9 @@ def explanation(check: Check) -> str:
         return (
             _("The index is %(canary)s; chance alone makes %(stable)s of it at these sample sizes.") % values
         )
+    if check.kind == "reference":
+        told = _("Most moved: %(part)s.") % {"part": _part(check.part)}
+        return " ".join([told, _shape(check) % values, *_details(check, values)])
     if check.kind == "shape":
         return " ".join([_shape(check) % values, *_details(check, values)])
     if check.outcome == "harm":
@@ -119,10 +129,19 @@ def _details(check: Check, values: dict[str, object]) -> list[str]:
 
 def _title(check: Check) -> str:
     if check.kind == "shape":
-        return (
-            _("predicted classes") if check.name == "drift_prediction" else _("confidence of the predictions")
-        )
+        return _part(check.name)
+    if check.kind == "reference":
+        return _("drift from the training data (%(part)s)") % {"part": _part(check.part) or "–"}
     return _("error rate") if check.kind == "errors" else check.name
+
+
+def _part(name: str) -> str:
+    """A distribution's name, or the feature's as it is."""
+    known = {
+        "drift_prediction": _("predicted classes"),
+        "drift_confidence": _("confidence of the predictions"),
+    }
+    return known.get(name, name)
 
 
 def _what(check: Check) -> str:
@@ -139,6 +158,10 @@ def _what(check: Check) -> str:
         return _(
             "Distribution of the %(title)s against the stable version's in the same time (population stability index)"
         ) % {"title": _title(check)}
+    if check.kind == "reference":
+        return _(
+            "Inputs and predictions of the canary against its own training data (population stability index)"
+        )
     if check.kind == "shift":
         return _("Shift of %(name)s (Mann-Whitney, Hodges-Lehmann)") % values
     return _("Share of %(name)s") % values

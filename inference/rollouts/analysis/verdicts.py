@@ -31,7 +31,7 @@ from inference.rollouts.analysis.sequential import (
     z_test,
 )
 from inference.rollouts.analysis.shapes import shape_check
-from inference.rollouts.analysis.windows import ERROR_RATE, SHAPES, ArmWindow
+from inference.rollouts.analysis.windows import ERROR_RATE, REFERENCE, SHAPES, ArmWindow
 
 __all__ = [
     "ERROR_RATE",
@@ -90,11 +90,12 @@ class Guardrail:
             raise ValueError(f"{self.metric}: without a tolerance a positive effect must be named")
         if self.min_samples < 2:
             raise ValueError(f"{self.metric}: at least 2 samples are needed in each arm")
-        if self.metric in SHAPES and self.evidence == Evidence.NO_HARM:
+        distribution = self.metric in (*SHAPES, REFERENCE)
+        if distribution and self.evidence == Evidence.NO_HARM:
             raise ValueError(
                 f"{self.metric}: the index has no bound that rules harm out; wait for samples or none"
             )
-        if self.metric in SHAPES and self.method != Method.ALWAYS_VALID:
+        if distribution and self.method != Method.ALWAYS_VALID:
             raise ValueError(f"{self.metric}: it is tested at every look")
         if self.method == Method.THRESHOLD:
             raise ValueError(f"{self.metric}: a guardrail is tested always-valid or at a fixed horizon")

@@ -10,6 +10,8 @@ from inference.rollouts.analysis.sequential import Rate, Sums
 ERROR_RATE = "error_rate"
 # How the predictions are distributed, against the stable version's in the same time.
 SHAPES = ("drift_prediction", "drift_confidence")
+# How its inputs and predictions are distributed, against its own training reference.
+REFERENCE = "drift_reference"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from governance.ids import uuid7
 from governance.principals import Role
 from governance.tenants.context import tenant_context
-from tests.factories.inference import adding_model, make_endpoint, make_version
+from tests.factories.inference import INPUTS, adding_model, make_endpoint, make_version
+from tests.inference.rollouts.trained import answers, normal
 
 
 @pytest.fixture
@@ -120,3 +122,52 @@ def start(admin, endpoint, traffic):
             )
 
     return begin
+
+
+@pytest.fixture
+def reference(org, versions, inside):
+    """`reference("1.0.0")`: the version was trained on normal rows, which it answered as `answers` do."""
+
+    from inference.registry.models import TrainingReference
+    from inference.rollouts.analysis.profiles import Gathering
+
+    def make(version="1.0.0"):
+        gathering = Gathering(INPUTS)
+        gathering.add({"x": normal(2000, seed=1)}, answers(2000, seed=1))
+        with inside():
+            return TrainingReference.objects.create(
+                tenant=org, model_version=versions[version], state="ready", job_id=uuid7(), sent_at=timezone.now(),
+                revision=uuid7(), profile=gathering.profile().to_json(), row_count=2000, source_label="loans.csv",
+            )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def inputs(org, inside):
+    """`inputs(reference, rows)`: rows that a serving process has counted."""
+
+    from inference.rollouts.analysis.profiles import Profile
+    from inference.rollouts.lifecycle import database_time
+    from inference.rollouts.models import InputCount
+
+    def write(reference, rows, *, at=None, revision=None):
+        profile = Profile.from_json(reference.profile)
+        minute = (at or database_time()).replace(second=0, microsecond=0)
+        with inside():
+            InputCount.objects.create(
+                tenant=org, model_version_id=reference.model_version_id, revision=revision or reference.revision,
+                at=minute, writer=uuid7(), rows=len(rows),
+                counts={feature.name: feature.count(rows) for feature in profile.features},
+            )  # fmt: skip
+
+    return write
+
+
+@pytest.fixture
+def said(traffic):
+    def write(version, found, **more):
+        for name, confidence in found:
+            traffic(version, 1, predicted=name, confidence=confidence, **more)
+
+    return write

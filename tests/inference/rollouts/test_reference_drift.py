@@ -7,78 +7,21 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from django.test import Client
-from django.utils import timezone
 
 from governance.ids import uuid7
 from governance.principals import Role
-from inference.registry.models import TrainingReference
-from inference.rollouts.analysis.profiles import Gathering, Profile
+from inference.rollouts.analysis.profiles import Profile
 from inference.rollouts.lifecycle import database_time
 from inference.rollouts.metrics import RolloutCollector
 from inference.rollouts.models import InputCount
 from inference.rollouts.reference_drift import MIN_VALUES, endpoint_drift
 from inference.rollouts.selectors import endpoint_snapshot
 from inference.rollouts.services import drop_old_outcomes
-from tests.factories.inference import INPUTS
+from tests.inference.rollouts.trained import answers, normal
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey")]
 
 LARGE = 0.25
-SAID = {"cat": 0.6, "dog": 0.3, "owl": 0.1}
-
-
-def normal(rows, mean=0.0, seed=5):
-    return np.random.default_rng(seed).normal(mean, 1, (rows, 3)).astype(np.float32)
-
-
-def answers(count, shares=None, sure=0.0, seed=5):
-    """Classes in these shares, and confidences."""
-    numbers = np.random.default_rng(seed)
-    shares = shares or SAID
-    names = numbers.choice(list(shares), count, p=list(shares.values()))
-    return [(str(name), float(numbers.uniform(0.4, 0.9) + sure)) for name in names]
-
-
-@pytest.fixture
-def reference(org, versions, inside):
-    """`reference("1.0.0")`: the version was trained on normal rows, which it answered as `answers` do."""
-
-    def make(version="1.0.0"):
-        gathering = Gathering(INPUTS)
-        gathering.add({"x": normal(2000, seed=1)}, answers(2000, seed=1))
-        with inside():
-            return TrainingReference.objects.create(
-                tenant=org, model_version=versions[version], state="ready", job_id=uuid7(), sent_at=timezone.now(),
-                revision=uuid7(), profile=gathering.profile().to_json(), row_count=2000, source_label="loans.csv",
-            )  # fmt: skip
-
-    return make
-
-
-@pytest.fixture
-def inputs(org, inside):
-    """`inputs(reference, rows)`: rows that a serving process has counted."""
-
-    def write(reference, rows, *, at=None, revision=None):
-        profile = Profile.from_json(reference.profile)
-        minute = (at or database_time()).replace(second=0, microsecond=0)
-        with inside():
-            InputCount.objects.create(
-                tenant=org, model_version_id=reference.model_version_id, revision=revision or reference.revision,
-                at=minute, writer=uuid7(), rows=len(rows),
-                counts={feature.name: feature.count(rows) for feature in profile.features},
-            )  # fmt: skip
-
-    return write
-
-
-@pytest.fixture
-def said(traffic):
-    def write(version, found, **more):
-        for name, confidence in found:
-            traffic(version, 1, predicted=name, confidence=confidence, **more)
-
-    return write
 
 
 @pytest.fixture
