@@ -139,7 +139,6 @@ class TrainingReference(TenantModel):
     row_count = models.IntegerField(_("rows"), default=0)
     source_digest = models.CharField(_("digest of the rows"), max_length=64, blank=True)
     source_label = models.CharField(_("source"), max_length=200, blank=True)
-    made_by_label = models.CharField(_("made by"), max_length=200, blank=True)
     made_at = models.DateTimeField(_("made"), null=True)
 
     class Meta:

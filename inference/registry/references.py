@@ -57,7 +57,6 @@ def begin_reference(
             REFERENCE_STATES.check(reference.state, State.BUILDING)
         reference.state, reference.error, reference.attempts = State.BUILDING, "", 0
         reference.job_id, reference.sent_at = job_id, timezone.now()
-        reference.made_by_label = principal.label[:200]
         reference.save()
         record(
             principal=principal,

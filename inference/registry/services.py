@@ -34,6 +34,7 @@ from inference.registry.artifacts import (
 )
 from inference.registry.cataloguing import enter_evaluation, enter_version
 from inference.registry.models import NAME_PATTERN, VERSION_PATTERN, Model, ModelVersion
+from inference.registry.references import drop_reference
 from inference.registry.signatures import checked_tensors
 from inference.registry.states import VERSION_STATES
 
@@ -274,7 +275,7 @@ def retire_version(*, principal: Principal, version_id: UUID, reason: str) -> Mo
 
 
 def erase_version(*, principal: Principal, version_id: UUID, reason: str) -> ModelVersion:
-    """Retire a version at once, whatever traffic it receives, and remove its artifact; its row says that it was there.
+    """Retire a version at once, whatever traffic it receives; its artifact and training reference go, its row stays.
 
     An artifact that another version of the tenant shares stays as long as that one. Doing it twice changes nothing.
     """
@@ -284,6 +285,7 @@ def erase_version(*, principal: Principal, version_id: UUID, reason: str) -> Mod
         if version.state != State.RETIRED:
             _change_state(version, State.RETIRED, principal=principal, reason=reason)
             announce("endpoint", str(version.id))
+        drop_reference(principal=principal, version_id=version.id, reason=reason)
         when_committed(
             partial(_remove_unless_shared, version.tenant_id, version.sha256), f"model version {version.id}"
         )

@@ -14,7 +14,7 @@ from governance.principals import Role
 from governance.tenants.context import platform_scope, tenant_context
 from governance.tenants.models import Membership, Tenant, User
 from tests.factories.governance import make_application, make_member, make_tenant, proven
-from tests.factories.inference import make_endpoint, make_version
+from tests.factories.inference import make_endpoint, make_version, training_profile
 from tests.factories.marketplace import package, upload
 from tests.factories.skills import make_skill
 
@@ -54,7 +54,8 @@ class House:
             self._ethics(self.pieces)
 
     def _serving(self, number: int) -> None:
-        from inference.rollouts.models import OutcomeRecord
+        from inference.registry.models import TrainingReference
+        from inference.rollouts.models import InputCount, OutcomeRecord
         from inference.serving.models import BatchJob
 
         admin, tenant = self.principal(Role.TENANT_ADMIN), self.tenants["organisation"]
@@ -62,7 +63,7 @@ class House:
         endpoint = make_endpoint(admin, version, name=f"endpoint-{number}")
         make_skill(admin, name=f"skill-{number}")
         with tenant_context(tenant.id), transaction.atomic():
-            BatchJob.objects.create(
+            job = BatchJob.objects.create(
                 tenant=tenant, endpoint=endpoint, model_version=version, filename="rows.csv", format="csv",
                 input_sha256="0" * 64, input_bytes=10, created_by_kind="user",
                 created_by_id=str(self.people[Role.TENANT_ADMIN].id), created_by_label="somebody",
@@ -70,6 +71,14 @@ class House:
             OutcomeRecord.objects.create(
                 id=uuid7(), tenant_id=tenant.id, endpoint_id=endpoint.id, model_version_id=version.id,
                 at=timezone.now(), status=200, rows=1, latency_us=900, bytes_in=10,
+            )  # fmt: skip
+            reference = TrainingReference.objects.create(
+                tenant=tenant, model_version=version, state="ready", job_id=job.id, sent_at=timezone.now(),
+                revision=uuid7(), profile=training_profile(), row_count=400, source_label=f"rows-{number}.csv",
+            )  # fmt: skip
+            InputCount.objects.create(
+                tenant=tenant, model_version=version, revision=reference.revision, at=timezone.now(), writer=uuid7(),
+                rows=10, counts={f"x[{place}]": [1] * 11 for place in range(3)},
             )  # fmt: skip
 
     def _marketplace(self, number: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from onnx import TensorProto, helper
 
 from governance.principals import Principal
@@ -109,3 +110,13 @@ def make_endpoint(principal: Principal, version: ModelVersion, *, name: str = "a
     assert principal.tenant_id is not None
     with tenant_context(principal.tenant_id):
         return create_endpoint(principal=principal, name=name, model_version_id=version.id)
+
+
+def training_profile() -> dict[str, Any]:
+    """What a version that adds to three numbers was trained on: as many rows in each of ten bins."""
+    from inference.rollouts.analysis.profiles import Gathering
+
+    rows = np.repeat(np.linspace(-1, 1, 400, dtype=np.float32)[:, None], 3, axis=1)
+    gathering = Gathering(INPUTS)
+    gathering.add({"x": rows}, [("", None)] * len(rows))
+    return gathering.profile().to_json()

@@ -54,7 +54,6 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, max_length=64, verbose_name="digest of the rows"),
                 ),
                 ("source_label", models.CharField(blank=True, max_length=200, verbose_name="source")),
-                ("made_by_label", models.CharField(blank=True, max_length=200, verbose_name="made by")),
                 ("made_at", models.DateTimeField(null=True, verbose_name="made")),
                 (
                     "model_version",

@@ -80,7 +80,7 @@ class TrainingReferenceSerializer(serializers.ModelSerializer[TrainingReference]
         model = TrainingReference
         fields = [
             "model_version", "state", "error", "job_id", "revision", "row_count", "source_digest", "source_label",
-            "made_by_label", "made_at",
+            "made_at",
         ]  # fmt: skip
         read_only_fields = fields
 

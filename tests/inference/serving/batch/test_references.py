@@ -14,9 +14,10 @@ from governance.audit.models import AuditEntry
 from governance.data.erasing import request_erasure, run_erasure
 from governance.data.models import Asset
 from governance.errors import AccessDenied, Conflict, NotFound
-from governance.principals import Role
+from governance.principals import SYSTEM, Role
 from governance.tenants.context import platform_scope, tenant_context
 from inference.registry.models import TrainingReference
+from inference.registry.services import erase_version
 from inference.rollouts.analysis.profiles import Profile
 from inference.serving.batch import files, referencing
 from inference.serving.models import BatchJob
@@ -102,6 +103,14 @@ def test_a_dataset_gives_its_limits_and_its_erasure_takes_the_reference_along(ad
         )
     with tenant_context(org.id):
         run_erasure(erasure.id)
+    assert reference_of(job) is None
+
+
+def test_an_erased_version_keeps_none(admin, endpoint, org):
+    job = compute(start(admin, rows(300)))
+    assert made(admin, job).state == "ready"
+    with tenant_context(org.id):
+        erase_version(principal=SYSTEM, version_id=job.model_version_id, reason="asked for")
     assert reference_of(job) is None
 
 
