@@ -318,6 +318,7 @@ SPECTACULAR_SETTINGS = {
         "ErasureOutcome": "governance.data.models.ErasurePlace.Outcome",
         "DeclassificationState": "governance.data.models.Declassification.State",
         "LineageRelation": "governance.data.models.LineageEdge.Relation",
+        "TrainingReferenceState": "inference.registry.models.TrainingReference.State",
         "RolloutKind": "inference.rollouts.models.Rollout.Kind",
         "RolloutState": "inference.rollouts.models.Rollout.State",
         "SplitChangeKind": "inference.rollouts.models.SplitChange.Kind",
