@@ -11,7 +11,7 @@ from inference.serving.batch.ending import end_revoked
 from inference.serving.batch.joining import join as join_shards
 from inference.serving.batch.planning import plan as plan_job
 from inference.serving.batch.referencing import TASK as BUILD_REFERENCE
-from inference.serving.batch.referencing import build, resume_abandoned
+from inference.serving.batch.referencing import build
 from inference.serving.batch.referencing import end_revoked as end_reference
 from inference.serving.batch.retention import drop_old_jobs
 from inference.serving.batch.services import QUEUE
@@ -67,7 +67,6 @@ def build_reference(job_id: str) -> None:
 def resume_stalled() -> None:
     """Take over from workers that died."""
     take_over()
-    resume_abandoned()
 
 
 @shared_task(name="batch.drop_old_jobs", base=TenantTask)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from governance.tenants.context import platform_scope, tenant_context
 from inference.serving.batch.ending import sent
 from inference.serving.batch.progress import release
+from inference.serving.batch.referencing import resume_abandoned
 from inference.serving.models import BatchJob, BatchShard
 
 MAX_RESUMED = 500
@@ -21,6 +22,7 @@ Shard = BatchShard.State
 
 def resume_stalled() -> int:
     """Send again what nobody works on: leases that ran out, and messages that must have been lost. Returns how many."""
+    references = resume_abandoned()
     now = timezone.now()
     lease = timedelta(seconds=settings.BATCH_LEASE_S)
     with platform_scope(), transaction.atomic():
@@ -50,7 +52,7 @@ def resume_stalled() -> int:
                 BatchJob.objects.filter(pk=job.pk).update(sent_at=now)
                 with tenant_context(job.tenant_id):
                     sent(name, job, job_id=job.id)
-        return len(lapsed) + len(waiting) + len(unplanned) + len(unjoined)
+        return references + len(lapsed) + len(waiting) + len(unplanned) + len(unjoined)
 
 
 def _send_again(shard: BatchShard) -> None:
