@@ -2,127 +2,26 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from governance.errors import AccessDenied, Conflict, InvalidInput
-from governance.identity.models import IdentityProvider, UserSession
+from governance.identity.models import UserSession
 from governance.identity.services import providers
 from governance.principals import SYSTEM, Role
-from governance.tenants.context import platform_scope, tenant_context
+from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership, User
+from tests.governance.identity.companies import begin, come_back, roles_of, sign_in
 from tests.governance.identity.people import LOGIN
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
-
-SECRET = "a secret of the client"
-
-
-class Provider:
-    """The company's provider: `says` sets what it says of somebody."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def says(self, subject: str, **claims: object) -> None:
-        httpx.put(f"{self.url}/users/{subject}", json=claims).raise_for_status()
-
-    def authorise(self, address: str, subject: str) -> str:
-        """What a browser is sent back to after somebody has signed in there."""
-        answer = httpx.post(address, data={"sub": subject})
-        assert answer.status_code == 302, answer.text
-        return answer.headers["Location"]
-
-
-@pytest.fixture(scope="module")
-def company() -> Iterator[Provider]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "oidc_provider_mock",
-        f"--port={port}",
-        "--host=127.0.0.1",
-    ]
-    # Not ours: what it prints is of no interest, and it must not see the tests' services.
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        url = f"http://localhost:{port}"
-        try:
-            wait_for(f"{url}/.well-known/openid-configuration")
-            yield Provider(url)
-        finally:
-            process.terminate()
-
-
-def wait_for(url: str) -> None:
-    for _attempt in range(300):
-        try:
-            httpx.get(url).raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail("the provider did not start")
-
-
-@pytest.fixture
-def add(company: Provider):
-    """`add(org, ("staff", Role.DEVELOPER))`: the tenant signs in with the company's provider."""
-
-    def build(tenant, *mappings, **more) -> IdentityProvider:
-        with platform_scope():
-            return providers.add_provider(
-                principal=SYSTEM,
-                tenant_id=tenant.id,
-                name=f"{tenant.name} SSO",
-                issuer=more.pop("issuer", company.url),
-                client_id=more.pop("client_id", "openclaw"),
-                client_secret=SECRET,
-                mappings=mappings,
-                **more,
-            )
-
-    return build
-
-
-def begin(client: Client, provider: IdentityProvider, following: str = "") -> str:
-    answer = client.get(f"/accounts/company/{provider.pk}/", {"next": following} if following else {})
-    assert answer.status_code == 302, answer.content
-    return answer.headers["Location"]
-
-
-def come_back(client: Client, address: str):
-    parts = urlsplit(address)
-    return client.get(f"{parts.path}?{parts.query}")
-
-
-def sign_in(client: Client, company: Provider, provider: IdentityProvider, subject: str, following: str = ""):
-    return come_back(client, company.authorise(begin(client, provider, following), subject))
-
-
-def roles_of(user: User) -> set[tuple[str, str]]:
-    with platform_scope(), transaction.atomic():
-        return {
-            (m.tenant.slug, m.role) for m in Membership.objects.filter(user=user).select_related("tenant")
-        }
 
 
 def test_the_first_sign_in_makes_an_account_with_the_roles_of_the_groups(org, company, add, log, everything):
@@ -150,20 +49,6 @@ def test_the_first_sign_in_makes_an_account_with_the_roles_of_the_groups(org, co
     assert {e.details["role"] for e in log("tenants.membership.add", tenant_id=org.id)} >= {"data_scientist"}
     link = SocialAccount.objects.get()
     assert (link.provider, link.uid, link.extra_data) == (str(provider.pk), "s-1", {"issuer": company.url})
-
-
-def test_the_question_carries_state_nonce_and_a_challenge_and_nothing_from_the_address(org, company, add):
-    provider = add(org, ("staff", Role.DEVELOPER))
-    asked = Client().get(
-        f"/accounts/company/{provider.pk}/",
-        {"scope": "admin", "auth_params": "prompt=none", "process": "connect"},
-    )
-    query = parse_qs(urlsplit(asked.headers["Location"]).query)
-    assert set(query["scope"][0].split()) == {"openid", "profile", "email"}
-    assert query["code_challenge_method"] == ["S256"]
-    assert len(query["nonce"][0]) >= 24
-    assert "prompt" not in query
-    assert query["redirect_uri"] == [f"http://testserver/accounts/company/{provider.pk}/callback/"]
 
 
 def test_nobody_gets_in_without_a_group(org, company, add, log):
@@ -260,16 +145,6 @@ def test_one_companys_provider_never_opens_accounts_of_another(org, other_org, c
     assert roles_of(User.objects.get(username="gita@plant")) == {("plant", "developer")}
 
 
-def test_an_answer_meant_for_one_provider_is_worth_nothing_at_another(org, other_org, company, add):
-    ours, theirs = add(org, ("staff", Role.TENANT_ADMIN)), add(other_org, ("staff", Role.DEVELOPER))
-    company.says("s-8", preferred_username="hugo", groups=["staff"])
-    client = Client()
-    back = company.authorise(begin(client, theirs), "s-8")
-    answer = come_back(client, back.replace(str(theirs.pk), str(ours.pk)))
-    assert answer.status_code == 403
-    assert not User.objects.filter(username__startswith="hugo").exists()
-
-
 def test_an_account_with_roles_elsewhere_is_not_the_companys_to_open(org, other_org, company, add, log):
     provider = add(org, ("staff", Role.DEVELOPER))
     company.says("s-9", preferred_username="ida", groups=["staff"])
@@ -284,64 +159,6 @@ def test_an_account_with_roles_elsewhere_is_not_the_companys_to_open(org, other_
     assert "_auth_user_id" not in client.session
     assert b"Plant" not in answer.content
     assert log("identity.sign-in.federated")[-1].reason == "roles-elsewhere"
-
-
-def test_a_provider_that_asked_for_a_second_factor_is_believed(org, company, add):
-    provider = add(org, ("staff", Role.DEVELOPER))
-    company.says("s-10", preferred_username="jan", groups=["staff"], amr=["pwd", "mfa"])
-    client = Client()
-    sign_in(client, company, provider, "s-10")
-    assert client.session["openclaw_factor"]["factor"] == "otp"
-
-
-@pytest.mark.parametrize("lost", ["state", "code"])
-def test_a_way_back_that_nobody_was_sent_on_opens_nothing(org, company, add, lost):
-    provider = add(org, ("staff", Role.DEVELOPER))
-    company.says("s-11", preferred_username="kim", groups=["staff"])
-    client = Client()
-    back = company.authorise(begin(client, provider), "s-11")
-    answer = come_back(Client() if lost == "state" else client, back.replace("code=", "no="))
-    assert answer.status_code == 403
-    assert not User.objects.filter(username__startswith="kim").exists()
-
-
-def test_a_code_that_was_used_opens_nothing_again(org, company, add, log):
-    provider = add(org, ("staff", Role.DEVELOPER))
-    company.says("s-12", preferred_username="lea", groups=["staff"])
-    thief = Client()
-    back = company.authorise(begin(thief, provider), "s-12")
-    assert come_back(thief, back).status_code == 302
-    thief.post("/accounts/logout/")
-    begin(thief, provider)
-    assert come_back(thief, back).status_code == 403
-
-
-def test_a_replaced_nonce_is_noticed(org, company, add, log):
-    provider = add(org, ("staff", Role.DEVELOPER))
-    company.says("s-13", preferred_username="max", groups=["staff"])
-    client = Client()
-    address = begin(client, provider)
-    nonce = parse_qs(urlsplit(address).query)["nonce"][0]
-    back = company.authorise(address.replace(nonce, "0" * len(nonce)), "s-13")
-    assert come_back(client, back).status_code == 403
-    assert log("identity.sign-in.federated")[-1].reason == "the nonce is not the one that was sent"
-
-
-def test_another_issuer_at_the_discovery_address_is_noticed(org, company, add, log):
-    provider = add(
-        org,
-        ("staff", Role.DEVELOPER),
-        issuer="http://localhost:1",
-        discovery_url=f"{company.url}/.well-known/openid-configuration",
-    )
-    answer = Client().get(f"/accounts/company/{provider.pk}/")
-    assert answer.status_code == 403
-    assert "discovery document" in log("identity.sign-in.federated")[-1].reason
-
-
-def test_a_provider_that_does_not_answer_is_told_kindly(org, add):
-    provider = add(org, ("staff", Role.DEVELOPER), issuer="http://localhost:1")
-    assert b"did not work" in Client().get(f"/accounts/company/{provider.pk}/").content
 
 
 def test_a_disabled_provider_and_a_suspended_tenant_let_nobody_in(org, company, add):
@@ -366,101 +183,6 @@ def test_the_page_of_companies_tells_nobody_who_the_tenants_are(org, other_org, 
         Client().get("/accounts/company/", {"company": slug}) for slug in ("plant", "no-such-tenant")
     )
     assert without.status_code == nobody.status_code == 404
-
-
-def test_proving_again_goes_to_the_company_and_asks_anew(org, company, add):
-    provider = add(org, ("staff", Role.DEVELOPER))
-    company.says("s-15", preferred_username="olga", groups=["staff"])
-    client = Client()
-    sign_in(client, company, provider, "s-15")
-    page = client.get("/accounts/reauthenticate/?level=1&next=/console/").content.decode()
-    assert f"/accounts/company/{provider.pk}/?next=/console/" in page
-    query = parse_qs(urlsplit(begin(client, provider)).query)
-    assert (query["prompt"], query["max_age"]) == (["login"], ["0"])
-    assert sign_in(client, company, provider, "s-15", "/console/").headers["Location"] == "/console/"
-    assert client.get("/console/").status_code == 200
-
-
-class TestKeeping:
-    """Providers are kept by administrators of their tenant."""
-
-    def test_the_secret_is_sealed_and_never_shown(self, org, add, person, log, everything):
-        provider = add(org, ("staff", Role.DEVELOPER))
-        assert SECRET not in provider.sealed_secret
-        assert providers.secret_of(provider) == SECRET
-        admin = person(org, Role.TENANT_ADMIN)
-        page = admin.client.get(f"/console/identity/providers/{provider.pk}/")
-        assert SECRET not in page.content.decode()
-        assert SECRET not in str([(e.details, e.reason) for e in log()])
-        listed = admin.client.get("/api/v1/identity-providers/").json()["results"]
-        assert (listed[0]["has_secret"], SECRET in str(listed)) == (True, False)
-
-    def test_from_the_console(self, org, company, person):
-        admin = person(org, Role.TENANT_ADMIN)
-        assert admin.client.get("/console/identity/providers/new/").status_code == 200
-        form = {
-            "name": "Bank",
-            "issuer": company.url,
-            "client_id": "openclaw",
-            "client_secret": "x",
-            "group_claim": "groups",
-            "mappings": "staff = developer\nthe bosses=tenant_admin\n",
-        }
-        assert admin.post("/console/identity/providers/new/", **form).status_code == 302
-        page = admin.client.get("/console/identity/providers/").content.decode()
-        assert "staff → developer" in page
-        (row,) = admin.client.get("/api/v1/identity-providers/").json()["results"]
-        path = f"/console/identity/providers/{row['id']}/"
-        changed = {"name": "Bank 2", "group_claim": "groups", "mappings": "staff = data_scientist"}
-        assert admin.post(path, **changed).status_code == 302
-        (row,) = admin.client.get("/api/v1/identity-providers/").json()["results"]
-        assert (row["name"], row["enabled"], row["has_secret"]) == ("Bank 2", False, True)
-        assert row["mappings"] == [{"value": "staff", "role": "data_scientist"}]
-
-    @pytest.mark.parametrize(
-        "line", ["staff", "= developer", "staff =", "staff = platform_admin", "staff = nobody"]
-    )
-    def test_a_line_that_makes_no_sense_is_explained(self, org, company, person, line, everything):
-        admin = person(org, Role.TENANT_ADMIN)
-        answer = admin.post(
-            "/console/identity/providers/new/", name="B", issuer=company.url, client_id="c", mappings=line
-        )
-        assert answer.status_code == 200
-        assert b'role="alert"' in answer.content
-        assert everything(IdentityProvider) == []
-
-    @pytest.mark.parametrize(
-        "issuer",
-        [
-            "http://idp.example",
-            "ftp://idp.example",
-            "https://user:pass@idp.example",
-            "file:///etc/passwd",
-            "idp",
-        ],
-    )
-    def test_an_address_that_would_never_be_asked_is_refused(self, org, add, issuer):
-        with pytest.raises(InvalidInput):
-            add(org, issuer=issuer)
-
-    def test_one_provider_is_kept_once_per_tenant(self, org, other_org, add):
-        add(org)
-        add(other_org)
-        with pytest.raises(Conflict):
-            add(org)
-
-    def test_the_internal_network_is_the_platforms_to_open(self, org, add, person, sign_in_principal):
-        provider = add(org)
-        admin = sign_in_principal(person(org, Role.TENANT_ADMIN).user, org)
-        with tenant_context(org.id), transaction.atomic(), pytest.raises(AccessDenied):
-            providers.change_provider(principal=admin, provider_id=provider.pk, internal_network=True)
-
-    def test_another_tenant_neither_sees_nor_changes_it(self, org, other_org, add, person):
-        provider = add(org, ("staff", Role.DEVELOPER))
-        stranger = person(other_org, Role.TENANT_ADMIN)
-        assert stranger.client.get("/api/v1/identity-providers/").json()["results"] == []
-        assert stranger.client.get(f"/console/identity/providers/{provider.pk}/").status_code == 404
-        assert stranger.client.get(f"/api/v1/identity-providers/{provider.pk}/").status_code == 404
 
 
 def test_two_first_sign_ins_at_once_make_one_account(org, company, add):

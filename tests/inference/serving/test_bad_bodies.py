@@ -84,6 +84,31 @@ async def test_a_body_that_ends_early_is_answered_to_nobody(served: str) -> None
     assert (await exchange(served, head(f"Content-Length: {len(good)}") + good))[0] == 200
 
 
+async def test_a_thousand_callers_that_hang_up_at_once_hold_nothing(served: str) -> None:
+    """Each has asked whole and waits, then all are gone: every place of the caller and of the queue is free again."""
+    host, port = served.split(":")
+    asked = json.dumps(infer_body([1.0])).encode()
+    order = head(f"Content-Length: {len(asked)}").replace(b"/double/", b"/slow/") + asked
+    connections = await asyncio.gather(*[asyncio.open_connection(host, int(port)) for _ in range(1000)])
+    for _reader, writer in connections:
+        writer.write(order)
+    await asyncio.gather(*[writer.drain() for _reader, writer in connections])
+    for _reader, writer in connections:
+        writer.transport.abort()
+    good = json.dumps(infer_body([1, 2, 3, 4])).encode()
+    together = [head(f"Content-Length: {len(good)}") + good, order]
+    for _attempt in range(100):
+        answers = [
+            await asyncio.gather(*[exchange(served, request) for _ in range(places)])
+            for request, places in zip(together, (60, 30), strict=True)
+        ]
+        statuses = {status for some in answers for status, _body in some}
+        if statuses == {200}:
+            return
+        await asyncio.sleep(0.2)
+    pytest.fail(f"places are still held: {statuses}")
+
+
 @pytest.mark.parametrize(
     "lines",
     [
