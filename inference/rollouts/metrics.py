@@ -7,6 +7,7 @@ the last hour, of which at most `MAX_SERIES` are shown.
 from __future__ import annotations
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from governance.tenants.context import platform_scope
 from inference.registry.models import ModelVersion
+from inference.rollouts.analysis.quality import ConfusionMatrix
 from inference.rollouts.lifecycle import database_time
 from inference.rollouts.models import Endpoint, Rollout, RolloutLook
 from inference.rollouts.reference_drift import version_drift
@@ -40,6 +42,22 @@ TOLD = """
     JOIN registry_modelversion v ON v.id = o.model_version_id
     GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT %s
 """
+# How often a version predicted what, and what it was: of the versions with the most labels.
+LABELLED = """
+    WITH told AS (
+        SELECT DISTINCT ON (f.decision_id) f.text AS label, o.predicted, o.tenant_id, o.endpoint_id, o.model_version_id
+        FROM rollouts_feedback f JOIN rollouts_outcomerecord o ON o.id = f.decision_id
+        WHERE f.kind = 'label' AND f.at > %s AND o.predicted <> '' ORDER BY f.decision_id, f.id DESC
+    ), busy AS (
+        SELECT endpoint_id, model_version_id FROM told GROUP BY 1, 2 ORDER BY count(*) DESC LIMIT %s
+    )
+    SELECT t.tenant_id, e.name, v.version, t.label, t.predicted, count(*)
+    FROM told t JOIN busy USING (endpoint_id, model_version_id)
+    JOIN rollouts_endpoint e ON e.id = t.endpoint_id
+    JOIN registry_modelversion v ON v.id = t.model_version_id
+    GROUP BY 1, 2, 3, 4, 5
+"""
+MAX_MEASURED = 100
 # The versions that anything was counted of lately, the busiest first, with each endpoint that they stand behind.
 REFERENCED = """
     SELECT a.endpoint_id, r.model_version_id, sum(i.rows)
@@ -62,7 +80,7 @@ class RolloutCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             with platform_scope(), transaction.atomic():
-                families = [*_rollouts(), *_feedback(), *_drift()]
+                families = [*_rollouts(), *_feedback(), *_quality(), *_drift()]
         except DatabaseError:
             log.exception("metrics of rollouts cannot be read")
             return
@@ -104,6 +122,30 @@ def _feedback() -> list[Metric]:
             counts.add_metric([str(tenant), endpoint, version, kind], count)
             means.add_metric([str(tenant), endpoint, version, kind], mean)
     return [means, counts]
+
+
+def _quality() -> list[Metric]:
+    figures = GaugeMetricFamily(
+        "openclaw_prediction_quality",
+        "Of the labels of the last hour: accuracy, and the means over all classes of precision, recall and F1.",
+        labels=["tenant", "endpoint", "version", "figure"],
+    )
+    told: dict[tuple[str, str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
+    with connection.cursor() as cursor:
+        cursor.execute(LABELLED, [database_time() - LOOKS_WINDOW, MAX_MEASURED])
+        for tenant, endpoint, version, label, predicted, count in cursor.fetchall():
+            told[str(tenant), endpoint, version][label, predicted] += count
+    for labels, pairs in told.items():
+        quality = ConfusionMatrix.counted(pairs).quality(draws=0)
+        for figure, estimate in (
+            ("accuracy", quality.accuracy),
+            ("precision", quality.macro.precision),
+            ("recall", quality.macro.recall),
+            ("f1", quality.macro.f1),
+        ):
+            if estimate.value is not None:
+                figures.add_metric([*labels, figure], estimate.value)
+    return [figures]
 
 
 def _drift() -> list[Metric]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,13 +72,16 @@ class ConfusionMatrix:
     @classmethod
     def of(cls, pairs: Sequence[tuple[Hashable, Hashable]]) -> ConfusionMatrix:
         """From (label, predicted) pairs. Classes are compared and sorted by their text."""
-        named = [(str(label), str(predicted)) for label, predicted in pairs]
-        classes = tuple(sorted({name for pair in named for name in pair}))
+        return cls.counted(Counter((str(label), str(predicted)) for label, predicted in pairs))
+
+    @classmethod
+    def counted(cls, pairs: Mapping[tuple[str, str], int]) -> ConfusionMatrix:
+        """From how often each (label, predicted) pair was seen."""
+        classes = tuple(sorted({name for pair in pairs for name in pair}))
         at = {name: index for index, name in enumerate(classes)}
         counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-        if named:
-            rows, columns = zip(*((at[label], at[predicted]) for label, predicted in named), strict=True)
-            np.add.at(counts, (list(rows), list(columns)), 1)
+        for (label, predicted), count in pairs.items():
+            counts[at[label], at[predicted]] += count
         return cls(classes, counts)
 
     def quality(self, *, confidence: float = 0.95, seed: int = 0, draws: int = DRAWS) -> Quality:

@@ -179,12 +179,20 @@ def test_what_came_back_says_how_good_each_version_is(admin, endpoint, org, vers
     }
     assert (shadow["labelled"], shadow["accuracy"]["value"], seen.chosen) == (1, 1.0, "shadow")
     series = {
-        (family.name, sample.labels.get("version"), sample.labels.get("kind")): sample.value
+        (family.name, sample.labels.get("version"), sample.labels.get("kind", sample.labels.get("figure"))): (
+            sample.value
+        )
         for family in RolloutCollector().collect()
         for sample in family.samples
     }
     assert series["openclaw_feedback_mean", "1.0.0", "label"] == 0.9
     assert series["openclaw_feedback_count", "2.0.0", "task_completed"] == 40
+    shown = {
+        name: series["openclaw_prediction_quality", "1.0.0", name] for name in ("accuracy", "recall", "f1")
+    }
+    assert shown["accuracy"] == 0.9
+    assert shown["recall"] == pytest.approx(stable["macro"]["recall"]["value"])
+    assert shown["f1"] == pytest.approx(stable["macro"]["f1"]["value"])
     assert series["openclaw_rollout_oldest_look_seconds", None, None] == 0
 
 
