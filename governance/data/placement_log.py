@@ -17,6 +17,7 @@ from governance.access.recorder import handed_over, recorder
 from governance.audit.services import platform_tenant_id
 from governance.data.models import PlacementRecord
 from governance.tenants.context import platform_scope
+from governance.tenants.models import Tenant
 
 FLUSH_S = 2.0
 MAX_BUFFERED = 5_000
@@ -97,10 +98,10 @@ class PlacementLog:
 
 def _write(batch: dict[tuple[int, Placed], int]) -> None:
     with platform_scope(), transaction.atomic():
-        house = platform_tenant_id()
+        house = _house()
         PlacementRecord.objects.bulk_create(
             PlacementRecord(
-                tenant_id=placed.tenant_id or house,
+                tenant_id=tenant_id,
                 at=datetime.fromtimestamp(second, UTC),
                 task=placed.task,
                 workload=placed.workload,
@@ -119,7 +120,16 @@ def _write(batch: dict[tuple[int, Placed], int]) -> None:
                 count=count,
             )
             for (second, placed), count in batch.items()
+            if (tenant_id := placed.tenant_id or house) is not None
         )
+
+
+def _house() -> UUID | None:
+    """The platform's tenant; None while it is yet to be made: the clock runs before, and nobody's work is not kept."""
+    try:
+        return platform_tenant_id()
+    except Tenant.DoesNotExist:
+        return None
 
 
 def drop_old_placements() -> int:

@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from governance.access.decisions import require
 from governance.access.services import record_refusal
+from governance.data.house_reads import keep_house_read
 from governance.data.placement import PlacementRefused, on_refusal
 from governance.errors import Conflict, NotFound, Unavailable
 from governance.keys.errors import KeyDestroyed, Unsealable
@@ -219,6 +220,7 @@ def _one(row: Tensors, loaded: Loaded) -> Tensors:
 
 def _steps(job: BatchJob, every: int) -> Iterator[Step]:
     """The rows in small steps: of text one row of `every`, of Parquet one such block of rows."""
+    keep_house_read(input_ref(job), tenant_id=job.tenant_id, use="make a training reference")
     if job.format == BatchJob.Format.PARQUET:
         from inference.serving.batch import columns  # Arrow is large, and only these jobs need it
         from inference.serving.batch.table_steps import TableSource

@@ -369,7 +369,11 @@ def test_nothing_in_the_product_sends_a_message_but_enqueue():
                 and sending.search(node.func.attr)
             ):
                 found.append(f"{path.relative_to(CHECKOUT)}:{node.lineno} {ast.unparse(node.func)}")
-    assert [line for line in found if "send_task" in line or "apply_async" in line or ".delay" in line] == [
+    sent = [line for line in found if "send_task" in line or "apply_async" in line or ".delay" in line]
+    # The clock's scheduler has placed the entry before Celery's own sends it.
+    clock = [line for line in sent if line.startswith("openclaw_site/beat.py")]
+    assert [line.split(" ")[1] for line in clock] == ["super().apply_async"]
+    assert [line for line in sent if line not in clock] == [
         line for line in found if line.startswith("governance/tenants/tasks.py")
     ]
     assert len([line for line in found if line.startswith("governance/tenants/tasks.py")]) == 1

@@ -16,6 +16,7 @@ from governance.access.cedar.schema import validate
 from governance.access.conditions import Question
 from governance.access.rules import names_of
 from governance.audit.models import AuditEntry
+from governance.audit.services import platform_tenant_id
 from governance.data import pools, services
 from governance.data.labels import LABELS, SUBJECTS
 from governance.data.models import PlacementRecord
@@ -231,8 +232,9 @@ def test_burst_rules_are_only_for_workloads_whose_tasks_name_their_data(in_org):
 
 
 def test_nothing_sends_work_of_a_movable_workload_without_naming_its_data():
+    current_app.loader.import_default_modules()
     declared = {name for name, task in current_app.tasks.items() if getattr(task, "names_data_in", "")}
-    assert declared == {"batch.plan", "batch.run_shard", "batch.join"}
+    assert declared == {"batch.plan", "batch.run_shard", "batch.join", "batch.build_reference"}
     for path in sources(*AREAS):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or ast.unparse(node.func) != "enqueue":
@@ -366,6 +368,14 @@ def test_every_placement_is_recorded_and_equal_ones_are_counted(in_org):
     rows = PlacementRecord.objects.filter(tenant=in_org)
     assert sum(row.count for row in rows.filter(pool="private", label="confidential")) == 3
     assert rows.get(pool="").rule == "openclaw.data-stays-in-its-region"
+
+
+def test_before_there_is_a_platform_the_houses_own_work_is_not_recorded():
+    platform_tenant_id.cache_clear()
+    place(Work(tenant_id=None, task="beat.first"))
+    assert log.flush() == 1
+    with platform_scope():
+        assert not PlacementRecord.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["labels.cedar", "residency.cedar"])
