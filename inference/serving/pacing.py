@@ -22,7 +22,8 @@ OUTLIER = 4.0
 WORTH_WAITING_S = 0.002
 # The gap between two requests is believed to be at most this.
 MAX_GAP_S = 1.0
-# A burst is worked off; what stands for longer than this is overload (the idea of CoDel, RFC 8289).
+# A burst is worked off; what stands for longer than this, or than a shorter objective, is overload (the idea of CoDel,
+# RFC 8289).
 STANDING_S = 0.1
 # A queue that was overloaded so lately is so at once when it is too long again, as CoDel goes on where it left off.
 AGAIN_S = 0.5
@@ -116,7 +117,7 @@ class Pace:
                 self._standing_since = math.inf
             return False
         self._standing_since = min(self._standing_since, now)
-        if now - self._standing_since < STANDING_S and now - self._over_at >= AGAIN_S:
+        if now - self._standing_since < min(STANDING_S, self.objective_s) and now - self._over_at >= AGAIN_S:
             return False
         self._over_at = now
         return True

@@ -93,6 +93,13 @@ def test_a_burst_is_worked_off_and_a_standing_queue_is_not() -> None:
     assert not pace.overloaded(11.0, 0.9), "it stands anew"
 
 
+def test_under_a_short_objective_less_patience_is_due():
+    pace = Pace(objective_s=STANDING_S / 2, max_rows=8)
+    assert not pace.overloaded(10.0, STANDING_S)
+    assert not pace.overloaded(10.0 + STANDING_S / 3, STANDING_S)
+    assert pace.overloaded(10.0 + STANDING_S * 2 / 3, STANDING_S)
+
+
 def test_a_queue_that_stood_a_moment_ago_is_not_let_grow_again() -> None:
     pace = taught(0.0, 0.01, objective_s=0.5)
     assert not pace.overloaded(10.0, 0.9)
