@@ -13,6 +13,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 PASSED_ON = {
     "datasets": "List registered datasets.",
     "register": "Register data that stays where it is, by its address.",
+    "link": "Write down what an asset came of; its label and other limits flow from there.",
     "lend": "Let a program (by its id) have work done on a dataset.",
     "take-back": "End that.",
     "describe": "Make what is written about an asset stricter; loosening it takes two people: `act loosen`.",

@@ -1,8 +1,9 @@
-"""On an asset's page somebody writes down what it came of; its source's label comes with that."""
+"""Somebody writes down what an asset came of, on its page or by command; its source's label comes with that."""
 
 from __future__ import annotations
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -97,3 +98,22 @@ def test_who_may_not_register_data_may_not_link_it(in_org, other_org, platform, 
     assert address not in page.content.decode()
     assert officer.post(address, form).status_code == 403
     assert edges() == []
+
+
+def test_the_command_line_writes_the_same(in_org):
+    scans, sample = thing(in_org, "scans", "restricted"), thing(in_org, "sample", "internal")
+    options = [f"--tenant={in_org.slug}"]
+    call_command("data", "link", "sample", str(scans.id), "--relation=trained_on", *options)
+    assert edges() == [("scans", "sample", "trained_on")]
+    sample.refresh_from_db()
+    assert sample.label == "restricted"
+    for wrong, says in (
+        (("sample", "nowhere"), "no such asset"),
+        (("sample", "sample"), "Nothing comes of itself"),
+        (("sample", "scans", "--relation=married_to"), "no relation of lineage"),
+    ):
+        with pytest.raises(CommandError, match=says):
+            call_command("data", "link", *wrong, *options)
+    with pytest.raises(CommandError, match="--tenant"):
+        call_command("data", "link", "sample", "scans")
+    assert len(edges()) == 1

@@ -28,7 +28,6 @@ WITHOUT = {
     "governance.data.flow.flow_from": INSIDE,
     "governance.data.flow.raise_asset": INSIDE,
     "governance.data.flow.set_limits": INSIDE,
-    "governance.data.services.link": MODULE,
     "governance.data.services.register_asset": MODULE,
     "governance.ethics.binding.bind": MODULE,
     "governance.ethics.enforcing.require_approved": INSIDE,

@@ -17,7 +17,7 @@ from django.db import transaction
 
 from governance.data import datasets, erasing, lineage, pools, selectors, services
 from governance.data.labels import Limits
-from governance.data.models import Asset, ComputePool, Declassification, Erasure
+from governance.data.models import Asset, ComputePool, Declassification, Erasure, LineageEdge
 from governance.data.reading_rights import grant_reading, revoke_reading
 from governance.data.replay import Layout, as_table, replay_day
 from governance.data.trial import try_placement
@@ -45,6 +45,10 @@ class Command(BaseCommand):
         walk = steps.add_parser("lineage", help="where something came from, and what came of it")
         walk.add_argument("asset", nargs="?", type=UUID)
         walk.add_argument("--prediction", default="", help="a prediction's request id")
+        link = steps.add_parser("link", help="write down what an asset came of; its limits flow from there")
+        link.add_argument("asset", help="its id, or its name")
+        link.add_argument("source", help="id or name of what it came of")
+        link.add_argument("--relation", default=LineageEdge.Relation.DERIVED_FROM.value)
         place = steps.add_parser("place", help="where would work on these assets run, and why not elsewhere?")
         place.add_argument("assets", nargs="+", type=UUID)
         place.add_argument("--workload", default="batch")
@@ -104,7 +108,7 @@ class Command(BaseCommand):
         more = (datasets_, register, describe, wishes, erasures, retry, cancel, receipt, pools_, pool, burst)
         for each in (assets, walk, place, replay, datasets_, wishes, erasures, pools_):
             each.add_argument("--json", action="store_true")
-        for each in (assets, label, walk, place, erase, replay, *more):
+        for each in (assets, label, walk, link, place, erase, replay, *more):
             each.add_argument("--tenant", default="", help="short name of the tenant")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -141,6 +145,22 @@ class Command(BaseCommand):
         graph = lineage.graph_of(start)
         nodes = sorted(graph.nodes, key=lambda node: (node.depth, node.asset.name))
         self._show(options, [{"depth": node.depth, **_asset(node.asset)} for node in nodes])
+
+    def _link(self, principal: Principal, options: dict[str, Any]) -> None:
+        if principal.tenant_id is None:
+            raise CommandError("Say whose lineage it is: --tenant.")
+        asset, source = (
+            lineage.asset_named(principal, options[name], tenant_id=principal.tenant_id)
+            for name in ("asset", "source")
+        )
+        services.link(
+            principal=principal,
+            source=source.target,
+            target=asset.target,
+            relation=options["relation"],
+            tenant_id=asset.tenant_id,
+        )
+        self.stdout.write(f"Kept: {asset.name} came of {source.name}.")
 
     def _place(self, principal: Principal, options: dict[str, Any]) -> None:
         verdict = try_placement(
