@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,9 +24,8 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-import httpx
-
-from openclaw_client.rollouts import RELEASE, ClientError, PlannedExperiment, Rollout, RolloutCalls, Step
+from openclaw_client.calls import ClientError, problem_of
+from openclaw_client.rollouts import RELEASE, PlannedExperiment, Rollout, RolloutCalls, Step
 
 __all__ = ["RELEASE", "Answer", "Client", "ClientError", "PlannedExperiment", "Receipt", "Rollout", "Step"]
 
@@ -67,10 +66,9 @@ class Client(RolloutCalls):
         scope: str = "models:infer",
         timeout_s: float = 30.0,
     ) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout_s)
-        self._credentials = (client_id, client_secret)
-        self._scope = scope
-        self._token = ""
+        super().__init__(
+            url, client_id=client_id, client_secret=client_secret, scope=scope, timeout_s=timeout_s
+        )
         self._told: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
@@ -156,7 +154,7 @@ class Client(RolloutCalls):
         with self._http.stream("GET", f"/api/v1/batch-jobs/{job_id}/result/", headers=headers) as answer:
             if not answer.is_success:
                 answer.read()
-                raise ClientError(answer.status_code, _told(answer))
+                raise ClientError(answer.status_code, problem_of(answer))
             with path.open("wb") as file:
                 for chunk in answer.iter_bytes():
                     digest.update(chunk)
@@ -220,42 +218,3 @@ class Client(RolloutCalls):
                 break
             seen.add(item["decision_id"])
         return self._told[: len(seen)]
-
-    def _post(self, path: str, body: dict[str, Any], *, headers: Mapping[str, str] | None = None) -> Any:
-        return self._call("POST", path, lambda: {"json": body, "headers": dict(headers or {})}).json()
-
-    def _call(self, method: str, path: str, given: Callable[[], dict[str, Any]] = dict) -> httpx.Response:
-        """One call with what `given` makes; a token that has expired is renewed once."""
-        for fresh in (False, True):
-            if fresh or not self._token:
-                self._token = self._authorise()
-            arguments = given()
-            headers = arguments.pop("headers", {}) | {"Authorization": f"Bearer {self._token}"}
-            answer = self._http.request(method, path, headers=headers, **arguments)
-            if answer.status_code != 401:
-                break
-        if not answer.is_success:
-            raise ClientError(answer.status_code, _told(answer))
-        return answer
-
-    def _authorise(self) -> str:
-        answer = self._http.post(
-            "/o/token/",
-            data={"grant_type": "client_credentials", "scope": self._scope},
-            auth=self._credentials,
-        )
-        if not answer.is_success:
-            raise ClientError(answer.status_code, _told(answer))
-        return str(answer.json()["access_token"])
-
-
-def _told(answer: httpx.Response) -> str:
-    """Problem details (RFC 9457), an OAuth 2.0 error, or the beginning of the body."""
-    try:
-        problem = answer.json()
-    except ValueError:
-        return answer.text[:300]
-    words = [
-        str(problem[key]) for key in ("detail", "hint", "error_description", "error") if problem.get(key)
-    ]
-    return " ".join(words) or str(problem)[:300]

@@ -6,12 +6,12 @@ scientist): `Client(…, scope=RELEASE)`. An endpoint is named by its name or it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlencode
 from uuid import UUID
 
-import httpx
+from openclaw_client.calls import Calls, ClientError
 
 RELEASE = "models:read tenant:manage"
 Weights = Mapping[str, int]
@@ -23,14 +23,6 @@ STEPS: dict[str, str] = {
     "roll_back": "rollback",
     "cancel": "cancel",
 }
-
-
-class ClientError(Exception):
-    """The site refused. `status` is the HTTP status; the text is the site's own."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Rollout(TypedDict):
@@ -63,18 +55,8 @@ class PlannedExperiment(TypedDict):
     size: dict[str, Any]
 
 
-class RolloutCalls:
+class RolloutCalls(Calls):
     """What `Client` does with rollouts. Every call raises ClientError where the site refuses."""
-
-    def _call(
-        self, method: str, path: str, given: Callable[[], dict[str, Any]] = dict
-    ) -> httpx.Response:  # pragma: no cover - the client's
-        raise NotImplementedError
-
-    def _post(
-        self, path: str, body: dict[str, Any], *, headers: Mapping[str, str] | None = None
-    ) -> Any:  # pragma: no cover - the client's
-        raise NotImplementedError
 
     def endpoints(self) -> list[dict[str, Any]]:
         """All endpoints with their split."""
@@ -221,11 +203,3 @@ class RolloutCalls:
         if found is None:
             raise ClientError(404, f"There is no endpoint “{endpoint}” that you may see.")
         return str(found["id"])
-
-    def _rows(self, path: str) -> Iterator[Any]:
-        """Every row of a list, page by page."""
-        following: str | None = path
-        while following:
-            page = self._call("GET", following).json()
-            yield from page["results"]
-            following = page.get("next")

@@ -11,7 +11,6 @@ from channels.layers import get_channel_layer
 from channels.routing import URLRouter
 from django.contrib.sessions.models import Session
 from django.db import transaction
-from django.test import Client
 from django.urls import path
 from oauth2_provider.models import get_access_token_model
 
@@ -31,7 +30,7 @@ from governance.principals import SYSTEM, Role
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership
 from openclaw_site.sockets import PrincipalSocket
-from tests.factories.governance import PASSWORD, bearer_token, make_application
+from tests.factories.governance import bearer_token, make_application
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey", "platform")]
 
@@ -96,19 +95,6 @@ async def ended(socket):
 async def hang_up(socket):
     await socket.send_input({"type": "websocket.disconnect", "code": 1000})
     await socket.wait(DEADLINE_S)
-
-
-@pytest.fixture
-def admin(org, member):
-    return member(org, Role.TENANT_ADMIN)
-
-
-@pytest.fixture
-def cookie(admin):
-    browser = Client()
-    answer = browser.post("/accounts/login/", {"username": admin.username, "password": PASSWORD})
-    assert answer.status_code == 302
-    return b"cookie", f"openclaw_session={browser.cookies['openclaw_session'].value}".encode()
 
 
 @pytest.fixture

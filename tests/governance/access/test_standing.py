@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.models import Session
 from django.db import transaction
-from django.test import Client, RequestFactory
+from django.test import RequestFactory
 
 from governance.access import standing as standings
 from governance.access.decisions import decide
@@ -18,27 +18,12 @@ from governance.access.hub import hub
 from governance.access.middleware import find_principal
 from governance.access.standing import REFUSED, STANDS, Standing, credential_of, with_session
 from governance.identity import care
-from governance.principals import Role
 from governance.tenants.context import platform_scope
 from governance.tenants.models import Membership
-from tests.factories.governance import PASSWORD
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey", "platform")]
 
 ACTION = "events.event.view"
-
-
-@pytest.fixture
-def admin(org, member):
-    return member(org, Role.TENANT_ADMIN)
-
-
-@pytest.fixture
-def cookie(admin):
-    browser = Client()
-    answer = browser.post("/accounts/login/", {"username": admin.username, "password": PASSWORD})
-    assert answer.status_code == 302
-    return b"cookie", f"openclaw_session={browser.cookies['openclaw_session'].value}".encode()
 
 
 @pytest.fixture

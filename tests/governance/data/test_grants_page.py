@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 
 from governance.access.grants import holders
@@ -32,16 +31,6 @@ def dataset(org, principal_for):
 @pytest.fixture
 def program(org):
     return make_application(org, scopes=["batch:write"])[0]
-
-
-@pytest.fixture
-def browser(member):
-    def signed_in(tenant, role) -> Client:
-        made = Client()
-        made.force_login(member(tenant, role), backend="django.contrib.auth.backends.ModelBackend")
-        return made
-
-    return signed_in
 
 
 def may_use(dataset) -> list[str]:

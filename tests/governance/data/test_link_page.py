@@ -23,16 +23,6 @@ def in_org(org):
         yield org
 
 
-@pytest.fixture
-def browser(member):
-    def signed_in(tenant, role) -> Client:
-        made = Client()
-        made.force_login(member(tenant, role), backend="django.contrib.auth.backends.ModelBackend")
-        return made
-
-    return signed_in
-
-
 def thing(tenant, name: str, label: str) -> Asset:
     ref = ObjectRef(type="tests.data", id=str(uuid7()), label=name)
     return services.register_asset(principal=SYSTEM, target=ref, tenant_id=tenant.id, label=label)

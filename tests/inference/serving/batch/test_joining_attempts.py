@@ -21,8 +21,9 @@ from governance.tenants.context import tenant_context
 from inference.serving.batch import files, joining, planning, stalled, worker
 from inference.serving.batch.attempts import MAX_ATTEMPTS
 from inference.serving.batch.pausing import pause_batch_job, resume_batch_job
-from inference.serving.models import BatchJob, BatchShard
+from inference.serving.models import BatchShard
 from tests.inference.serving.batch.jobs import content, names, result, rows, start
+from tests.inference.serving.batch.rows_of_jobs import change, now
 from tests.workers import wait_for
 from tests.workers import worker as real_worker
 
@@ -44,16 +45,6 @@ def computed(admin, endpoint, monkeypatch):
 def shards(job):
     with transaction.atomic():
         return list(BatchShard.objects.filter(job=job).order_by("index"))
-
-
-def now(job):
-    with tenant_context(job.tenant_id), transaction.atomic():
-        return BatchJob.objects.get(pk=job.pk)
-
-
-def change(job, **values):
-    with tenant_context(job.tenant_id), transaction.atomic():
-        BatchJob.objects.filter(pk=job.pk).update(**values)
 
 
 def abandoned(job, **more):

@@ -19,22 +19,13 @@ from inference.serving.batch import planning, stalled
 from inference.serving.batch.attempts import MAX_ATTEMPTS
 from inference.serving.batch.pausing import pause_batch_job, resume_batch_job
 from inference.serving.batch.services import create_batch_job
-from inference.serving.models import BatchJob, BatchShard
+from inference.serving.models import BatchShard
 from tests.factories.inference import make_endpoint, make_version
 from tests.inference.serving.batch.jobs import compute, rows, start
+from tests.inference.serving.batch.rows_of_jobs import change, now
 from tests.workers import wait_for, worker
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
-
-
-def now(job):
-    with tenant_context(job.tenant_id), transaction.atomic():
-        return BatchJob.objects.get(pk=job.pk)
-
-
-def change(job, **values):
-    with tenant_context(job.tenant_id), transaction.atomic():
-        BatchJob.objects.filter(pk=job.pk).update(**values)
 
 
 def abandoned(job):
